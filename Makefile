@@ -1,0 +1,40 @@
+# The doors of the house. Each sets itself up: Python packages into .venv, Go and npm parts into the user's cache.
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo up down check test bench format clean
+
+demo: $(READY)
+	$(PY) -m tools.demo
+
+up: $(READY)
+	$(PY) -m tools.environment up
+
+down: $(READY)
+	$(PY) -m tools.environment down
+
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(PY) -m tools.crds --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: $(READY)
+	$(PY) -m pytest
+
+bench: $(READY)
+	$(PY) -m tools.bench
+
+format: $(READY)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+$(READY): requirements.txt pyproject.toml tools/setup.sh
+	tools/setup.sh $(VENV)
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .fluxless

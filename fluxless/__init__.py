@@ -1,0 +1,1 @@
+"""The engine: all that Flux does, with nothing of Azure Functions in it."""

@@ -1,0 +1,1 @@
+"""What users write and read: kinds, conditions, reasons, failure classes. No I/O."""

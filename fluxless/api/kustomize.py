@@ -1,0 +1,235 @@
+"""What users write in `kustomize.toolkit.fluxcd.io` (KC-1..30, KC-40..44): Kustomization.
+
+The stored version is v1. Objects of the old versions are read as v1, so their patches (`patchesStrategicMerge`,
+`patchesJson6902`) are part of its schema as well and are obeyed; `validation` has no meaning any more (KC-30).
+"""
+
+from __future__ import annotations
+
+from fluxless.api.kinds import KUSTOMIZATION
+from fluxless.api.schema import (
+    AGE,
+    DURATION,
+    READY,
+    STATUS,
+    Declaration,
+    Schema,
+    Version,
+    anything,
+    conditions,
+    flag,
+    listing,
+    mapping,
+    number,
+    record,
+    reference,
+    text,
+)
+
+_ONE_KUBECONFIG = "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified"
+_SELECTOR = record(
+    {
+        "annotationSelector": text("Selects by annotations."),
+        "group": text("API group."),
+        "kind": text("Kind."),
+        "labelSelector": text("Selects by labels."),
+        "name": text("Name, as a regular expression."),
+        "namespace": text("Namespace, as a regular expression."),
+        "version": text("API version within the group."),
+    },
+    "Which objects.",
+)
+
+
+def _spec(*, old: bool) -> Schema:
+    fields = {
+        "buildMetadata": listing(
+            text(enum=["originAnnotations", "transformerAnnotations"]), "Annotations that kustomize adds."
+        ),
+        "commonMetadata": record(
+            {"annotations": mapping("Annotations."), "labels": mapping("Labels.")}, "What every object gets."
+        ),
+        "components": listing(text(), "Relative paths of kustomize components."),
+        "decryption": record(
+            {
+                "provider": text("How secrets are encrypted.", enum=["sops"]),
+                "secretRef": reference("Secret with the keys."),
+                "serviceAccountName": text("ServiceAccount to authenticate with."),
+            },
+            "How to decrypt secrets.",
+            required=("provider",),
+        ),
+        "deletionPolicy": text(
+            "What becomes of the objects when this one is deleted.",
+            enum=["MirrorPrune", "Delete", "WaitForTermination", "Orphan"],
+        ),
+        "dependsOn": listing(
+            record(
+                {
+                    "name": text("Name."),
+                    "namespace": text("Namespace; this object's own when empty."),
+                    "readyExpr": text("CEL expression that decides whether it is ready."),
+                },
+                required=("name",),
+            ),
+            "Kustomizations that must be ready before.",
+        ),
+        "force": flag("Recreate objects whose immutable fields change.", default=False),
+        "healthCheckExprs": listing(
+            record(
+                {
+                    "apiVersion": text("API version of the kind."),
+                    "current": text("CEL expression: it is ready."),
+                    "failed": text("CEL expression: it has failed."),
+                    "inProgress": text("CEL expression: it is under way."),
+                    "kind": text("Kind."),
+                },
+                required=("apiVersion", "current"),
+            ),
+            "How to tell whether objects of a kind are ready.",
+        ),
+        "healthChecks": listing(
+            record(
+                {
+                    "apiVersion": text("API version; apps/v1 when empty."),
+                    "kind": text("Kind."),
+                    "name": text("Name."),
+                    "namespace": text("Namespace."),
+                },
+                required=("kind", "name"),
+            ),
+            "Objects that must become ready.",
+        ),
+        "ignore": listing(
+            record({"paths": listing(text(), "JSON pointers."), "target": _SELECTOR}, required=("paths",)),
+            "Fields that are left to others.",
+        ),
+        "ignoreMissingComponents": flag("Leave out components that do not exist."),
+        "images": listing(
+            record(
+                {
+                    "digest": text("Digest; wins over the tag."),
+                    "name": text("Image to look for."),
+                    "newName": text("Its new name."),
+                    "newTag": text("Its new tag."),
+                },
+                required=("name",),
+            ),
+            "Images to replace.",
+        ),
+        "interval": text("How often drift is corrected.", pattern=DURATION),
+        "kubeConfig": record(
+            {
+                "configMapRef": reference("ConfigMap that describes the cluster."),
+                "secretRef": record(
+                    {"key": text("Key of the Secret."), "name": text("Name of the Secret.")}, required=("name",)
+                ),
+            },
+            "Another cluster to apply to.",
+            rules=(
+                ("has(self.configMapRef) || has(self.secretRef)", _ONE_KUBECONFIG),
+                ("!has(self.configMapRef) || !has(self.secretRef)", _ONE_KUBECONFIG),
+            ),
+        ),
+        "namePrefix": text("Put before every name.", minLength=1, maxLength=200),
+        "nameSuffix": text("Put behind every name.", minLength=1, maxLength=200),
+        "patches": listing(
+            record({"patch": text("A strategic merge or JSON 6902 patch."), "target": _SELECTOR}, required=("patch",)),
+            "Patches.",
+        ),
+        "patchesJson6902": listing(
+            record({"patch": listing(anything()), "target": _SELECTOR}, required=("patch", "target")),
+            "JSON 6902 patches of the old API versions.",
+        ),
+        "patchesStrategicMerge": listing(anything(), "Strategic merge patches of the old API versions."),
+        "path": text("Directory of the artifact; its root when empty."),
+        "postBuild": record(
+            {
+                "substitute": mapping("Variables."),
+                "substituteFrom": listing(
+                    record(
+                        {
+                            "kind": text("Kind.", enum=["Secret", "ConfigMap"]),
+                            "name": text("Name.", minLength=1, maxLength=253),
+                            "optional": flag("Tolerate its absence.", default=False),
+                        },
+                        required=("kind", "name"),
+                    ),
+                    "Objects whose keys are variables.",
+                ),
+                "substituteStrategy": text(
+                    "Whether to substitute without any variable.", enum=["WithVariables", "Always"]
+                ),
+            },
+            "Substitution after the build.",
+        ),
+        "prune": flag("Delete objects that are no longer in the source."),
+        "retryInterval": text("How soon a failure is tried again; interval when empty.", pattern=DURATION),
+        "serviceAccountName": text("ServiceAccount to impersonate."),
+        "sourceRef": record(
+            {
+                "apiVersion": text("API version."),
+                "kind": text("Kind.", enum=["OCIRepository", "GitRepository", "Bucket", "ExternalArtifact"]),
+                "name": text("Name."),
+                "namespace": text("Namespace; this object's own when empty."),
+            },
+            "Where the manifests come from.",
+            required=("kind", "name"),
+        ),
+        "suspend": flag("Do nothing while this is true."),
+        "targetNamespace": text("Namespace of every object.", minLength=1, maxLength=63),
+        "timeout": text("Limit of one reconciliation, health checks included.", pattern=DURATION),
+        "wait": flag("Check the health of everything that is applied."),
+    }
+    if old:
+        fields["validation"] = text("Has no meaning any more.", enum=["none", "client", "server"])
+    return record(fields, "What to apply, and how.", required=("interval", "prune", "sourceRef"))
+
+
+def _status() -> Schema:
+    entry = record(
+        {
+            "digest": text("Digest of what was applied."),
+            "firstReconciled": text("When it was first seen.", format="date-time"),
+            "lastReconciled": text("When it was last seen.", format="date-time"),
+            "lastReconciledDuration": text("How long that took."),
+            "lastReconciledStatus": text("How it went."),
+            "metadata": mapping("What else is known of it."),
+            "totalReconciliations": number("How often it was seen."),
+        },
+        required=(
+            "digest",
+            "firstReconciled",
+            "lastReconciled",
+            "lastReconciledDuration",
+            "lastReconciledStatus",
+            "totalReconciliations",
+        ),
+    )
+    ids = record(
+        {"id": text("<namespace>_<name>_<group>_<kind>"), "v": text("API version within the group.")},
+        required=("id", "v"),
+    )
+    fields = {
+        "conditions": conditions(),
+        "history": listing(entry, "What was applied lately, the newest first."),
+        "inventory": record({"entries": listing(ids)}, "What is in the cluster.", required=("entries",)),
+        "lastAppliedOriginRevision": text("The revision behind the artifact's."),
+        "lastAppliedRevision": text("The last revision that was applied and is healthy."),
+        "lastAttemptedRevision": text("The last revision that was tried."),
+        "lastHandledReconcileAt": text("The last reconcile request that was handled."),
+        "observedGeneration": number("The last generation that was handled."),
+    }
+    return record(fields, "What was applied.") | {"default": {"observedGeneration": -1}}
+
+
+_COLUMNS = (AGE, READY, STATUS)
+
+KUSTOMIZATIONS = Declaration(
+    KUSTOMIZATION,
+    (
+        Version("v1", _spec(old=False), _status(), _COLUMNS),
+        Version("v1beta2", _spec(old=True), _status(), _COLUMNS, deprecated=True),
+        Version("v1beta1", _spec(old=True), _status(), _COLUMNS, deprecated=True),
+    ),
+)

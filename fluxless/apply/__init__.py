@@ -1,0 +1,1 @@
+"""Makes objects true in a cluster: normalise, order, apply, drift, prune, health. Knows no kind of Flux."""

@@ -1,0 +1,242 @@
+"""Makes a set of objects true in a cluster (KC-78..89): the door of this room for everything that applies.
+
+1. Objects whose manifest and ownership are those of the last apply are not sent at all.
+2. The others go through the stages of `order.py`; each stage is dry-run as a whole before its first write, and a stage
+   of definitions is awaited before the next begins.
+3. What was applied is returned as a record, by which the next apply knows what has not changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from fluxless.api.failure import Failure, FailureClass
+from fluxless.apply import drift
+from fluxless.apply.census import Census
+from fluxless.apply.failures import refused, without_namespace
+from fluxless.apply.inventory import Inventory
+from fluxless.apply.kstatus import status_of
+from fluxless.apply.many import each
+from fluxless.apply.objects import KubeObject, Manifest, identify, object_id, rendered_digest, version_of
+from fluxless.apply.order import rank, sort_key, stage_of
+from fluxless.apply.owner import Owner, hands_off, owner_labels
+from fluxless.apply.record import AppliedRecord, Entry
+from fluxless.apply.stage import Item, Stage, StageProblem
+from fluxless.apply.states import State
+from fluxless.kube.client import Cluster
+from fluxless.kube.errors import NoSuchKind
+from fluxless.kube.resource import Resource
+
+READY_WITHIN = 60.0
+"""Seconds that definitions may take to become ready (KC-78)."""
+SERVED_WITHIN = 10.0
+"""Seconds that discovery may take to show a kind whose definition was just written."""
+_DEFINITION = "CustomResourceDefinition"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one object, in Flux's words (KC-89)."""
+
+    subject: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply came to. `inventory` is in order of application; `live` holds the API server's answers by id."""
+
+    changes: tuple[Change, ...] = ()
+    inventory: Inventory = field(default_factory=dict)
+    live: Mapping[str, KubeObject] = field(default_factory=dict)
+    skipped: frozenset[str] = frozenset()
+    record: AppliedRecord = field(default_factory=AppliedRecord)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything in the cluster is different now."""
+        return any(change.action in {"created", "configured"} for change in self.changes)
+
+
+async def apply_set(
+    cluster: Cluster,
+    census: Census,
+    manifests: Iterable[Manifest],
+    *,
+    owner: Owner,
+    previous: AppliedRecord,
+    force: bool = False,
+    before_create: Callable[[Inventory], Awaitable[None]] | None = None,
+    custom_stage: Collection[tuple[str, str]] = (),
+) -> Applied:
+    """Apply the whole set, or say everything that is wrong with its first bad stage.
+
+    `before_create` gets the objects that may come to exist, before the first of them does. Raises `StageProblem`, or
+    another `ApiProblem` when the cluster does not answer.
+    """
+    ordered = sorted(manifests, key=lambda manifest: sort_key(identify(manifest.object)))
+    stages: dict[int, list[Manifest]] = defaultdict(list)
+    for manifest in ordered:
+        stages[stage_of(manifest.object, custom_stage)].append(manifest)
+    announce = _Announcement(before_create, previous, ordered)
+    defined = {_defined_kind(m.object) for m in ordered if m.object["kind"] == _DEFINITION}
+    items: list[Item] = []
+    for number in sorted(stages):
+        stage = await _resolve(cluster, stages[number], defined)
+        items += stage
+        await _leave_out(census, stage, previous)
+        await _run(census, stage, force=force, announce=announce)
+        if number <= 2:
+            await _await_ready(cluster, stage)
+    return _applied(census, items, owner, previous)
+
+
+async def _run(census: Census, stage: list[Item], *, force: bool, announce: _Announcement) -> None:
+    """Validate the stage as a whole, then write it rank by rank."""
+    await Stage(census, stage, force=force).validate()
+    if any(not item.action for item in stage):
+        await announce()
+    ranks: dict[tuple[int, str, str], list[Item]] = defaultdict(list)
+    for item in stage:
+        ranks[(rank(identify(item.object))[0], "", "")].append(item)
+    for _, same in sorted(ranks.items()):
+        await Stage(census, same, force=force).write()
+
+
+class _Announcement:
+    """Tells the caller once, before the first write, what may come to exist."""
+
+    def __init__(
+        self,
+        tell: Callable[[Inventory], Awaitable[None]] | None,
+        previous: AppliedRecord,
+        manifests: Iterable[Manifest],
+    ) -> None:
+        self._tell = tell
+        self._new = {
+            id_: version_of(manifest.object["apiVersion"])
+            for manifest in manifests
+            if (id_ := object_id(manifest.object)) not in previous.entries
+        }
+
+    async def __call__(self) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None and self._new:
+            await tell(self._new)
+
+
+def _defined_kind(definition: KubeObject) -> tuple[str, str]:
+    spec = definition.get("spec") or {}
+    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
+
+
+async def _resolve(cluster: Cluster, manifests: list[Manifest], defined: Collection[tuple[str, str]]) -> list[Item]:
+    """Find every kind in discovery; a cluster-scoped object loses its namespace, a namespaced one must have one."""
+
+    async def one(manifest: Manifest) -> Item | Failure:
+        obj = manifest.object
+        try:
+            resource = await _resource(cluster, obj, defined)
+        except NoSuchKind as problem:
+            return refused(problem, obj, manifest.origin)
+        namespace = obj["metadata"].get("namespace")
+        if resource.namespaced and not namespace:
+            return without_namespace(obj, manifest.origin)
+        if not resource.namespaced and namespace:
+            metadata = {key: value for key, value in obj["metadata"].items() if key != "namespace"}
+            manifest = replace(manifest, object={**obj, "metadata": metadata})
+        return Item(object_id(manifest.object), manifest, resource, rendered_digest(manifest.object))
+
+    found = await each(one, manifests)
+    failures = [item for item in found if isinstance(item, Failure)]
+    if failures:
+        raise StageProblem(failures)
+    return [item for item in found if isinstance(item, Item)]
+
+
+async def _resource(cluster: Cluster, obj: KubeObject, defined: Collection[tuple[str, str]]) -> Resource:
+    """Discovery of a kind that this very set has defined may lag behind a moment."""
+    group = obj["apiVersion"].rpartition("/")[0]
+    waited = 0.0
+    while True:
+        try:
+            return await cluster.resource(obj["apiVersion"], obj["kind"])
+        except NoSuchKind:
+            if (group, obj["kind"]) not in defined or waited >= SERVED_WITHIN:
+                raise
+        await asyncio.sleep(0.2)
+        waited += 0.2
+
+
+async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord) -> None:
+    """Mark what needs no request: kept hands off, or unchanged in manifest and ownership."""
+    kinds: dict[Resource, list[Item]] = defaultdict(list)
+    for item in stage:
+        entry = previous.entries.get(item.id)
+        if hands_off(item.object):
+            item.action = "skipped"
+        elif entry is not None and entry.mark and entry.digest == item.digest:
+            kinds[item.resource].append(item)
+
+    async def compare(resource: Resource) -> None:
+        sightings = await census.look(resource, [item.key for item in kinds[resource]])
+        for item in kinds[resource]:
+            sighting = sightings.get(item.key)
+            if sighting is not None and sighting.hands_off:
+                item.action = "skipped"
+            elif drift.compare(previous.entries[item.id], sighting, previous.owner) is None:
+                item.action = "unchanged"
+
+    await each(compare, kinds)
+
+
+async def _await_ready(cluster: Cluster, stage: list[Item]) -> None:
+    """Wait for the definitions that were written just now; the next stage needs them."""
+    waiting = [item for item in stage if item.action in {"created", "configured"} and item.live is not None]
+    pause = 0.05
+    deadline = asyncio.get_running_loop().time() + READY_WITHIN
+    while True:
+        waiting = [item for item in waiting if status_of(item.live or {}).state is not State.CURRENT]
+        if not waiting:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise StageProblem([_not_ready(item) for item in waiting])
+        await asyncio.sleep(pause)
+        pause = min(2.0, pause * 2)
+        for item in waiting:
+            item.live = await cluster.get(item.resource, item.key[1], item.key[0])
+
+
+def _not_ready(item: Item) -> Failure:
+    status = status_of(item.live or {})
+    name = identify(item.object).subject
+    text = f"timeout waiting for: [{name} status: '{status.state}': {status.message}]"
+    step = "look at the object's conditions; what comes after it was not applied"
+    return Failure(FailureClass.HEALTH, text, name, item.manifest.origin, step)
+
+
+def _applied(census: Census, items: list[Item], owner: Owner, previous: AppliedRecord) -> Applied:
+    entries = {item.id: _entry(census, item, previous) for item in items}
+    said = owner_labels(items[0].object) if items else (owner.name, owner.namespace)
+    return Applied(
+        changes=tuple(Change(identify(item.object).subject, item.action) for item in items),
+        inventory={item.id: version_of(item.object["apiVersion"]) for item in items},
+        live={item.id: item.live for item in items if item.live is not None},
+        skipped=frozenset(item.id for item in items if item.action == "skipped"),
+        record=AppliedRecord(owner=said, entries=entries),
+    )
+
+
+def _entry(census: Census, item: Item, previous: AppliedRecord) -> Entry:
+    version = version_of(item.object["apiVersion"])
+    if item.live is not None:
+        sighting = census.sight(item.live)
+        # An object that is out of our hands has no mark, so that it is applied as soon as it is given back.
+        return Entry(version, item.digest, sighting.uid, "" if sighting.hands_off else sighting.mark)
+    known = previous.entries.get(item.id)
+    if item.action == "unchanged" and known is not None:
+        return replace(known, version=version)
+    return Entry(version, item.digest, "", "")

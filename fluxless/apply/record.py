@@ -1,0 +1,71 @@
+"""What we know of the last apply of one Kustomization, kept by the caller in the store.
+
+Never needed for correctness: without it every object is dry-run and applied once more. It holds digests, no content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fluxless.apply.inventory import Inventory
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One applied object. `mark` is the fingerprint of our ownership (see `fields.fingerprint`)."""
+
+    version: str
+    digest: str
+    uid: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRecord:
+    """`inputs` is the caller's digest of everything that the set was rendered from, `revision` the source's.
+
+    `owner` is the (name, namespace) that the owner labels of the set say, commonMetadata included. `pending` names
+    objects that an apply was about to create when the record was saved: after a crash they may exist although no
+    inventory names them, so they are pruning candidates.
+    """
+
+    inputs: str = ""
+    revision: str = ""
+    owner: tuple[str, str] = ("", "")
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    pending: Inventory = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        return {
+            "inputs": self.inputs,
+            "revision": self.revision,
+            "owner": list(self.owner),
+            "entries": {
+                id_: {"v": entry.version, "digest": entry.digest, "uid": entry.uid, "mark": entry.mark}
+                for id_, entry in self.entries.items()
+            },
+            "pending": dict(self.pending),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> AppliedRecord:
+        """Read the stored form; anything that does not look like one counts as no record."""
+        if not data:
+            return cls()
+        try:
+            name, namespace = data["owner"]
+            return cls(
+                inputs=str(data["inputs"]),
+                revision=str(data["revision"]),
+                owner=(name, namespace),
+                entries={
+                    id_: Entry(entry["v"], entry["digest"], entry["uid"], entry["mark"])
+                    for id_, entry in data["entries"].items()
+                },
+                pending=dict(data["pending"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls()

@@ -1,0 +1,92 @@
+"""Unpacked artifacts on a worker's disk, by digest: downloaded once for all who use them, bounded in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fluxless.artifacts.store import Store
+from fluxless.artifacts.unpack import ArchiveProblem, unpack
+
+LIMIT = 2 * 1024 * 1024 * 1024
+"""Bytes of disk."""
+IN_USE = 600.0
+"""Seconds since its last use during which a tree is never removed: longer than any build."""
+
+
+class ArtifactCache:
+    """`tree` gives the folder of an artifact. Other workers on the same disk do no harm: folders appear whole."""
+
+    def __init__(self, store: Store, folder: Path, *, limit: int = LIMIT) -> None:
+        self._store = store
+        self._folder = folder
+        self._limit = limit
+        self._running: dict[str, asyncio.Task[Path | None]] = {}
+
+    async def tree(self, artifact: Mapping[str, Any]) -> Path | None:
+        """The unpacked files of a `status.artifact`, or None when its blob is gone. Raises `Problem`."""
+        digest = str(artifact["digest"])
+        place = self._folder / digest.replace(":", "-")
+        if await asyncio.to_thread(_touch, place):
+            return place
+        if digest not in self._running:
+            task = asyncio.ensure_future(self._fetch(artifact, digest, place))
+            self._running[digest] = task
+            task.add_done_callback(lambda _: self._running.pop(digest, None))
+        return await asyncio.shield(self._running[digest])
+
+    async def _fetch(self, artifact: Mapping[str, Any], digest: str, place: Path) -> Path | None:
+        work = self._folder / f".{place.name}-{os.getpid()}-{time.monotonic_ns()}"
+        archive, tree = work / "archive", work / "tree"
+        try:
+            await asyncio.to_thread(tree.mkdir, parents=True)
+            if not await self._store.get_file(str(artifact["path"]), archive):
+                return None
+            if await asyncio.to_thread(_digest, archive) != digest:
+                raise ArchiveProblem(
+                    f"artifact {artifact['path']} does not have the digest {digest}", "reconcile the source again"
+                )
+            await asyncio.to_thread(unpack, archive, tree)
+            await asyncio.to_thread(_publish, tree, place)
+            await asyncio.to_thread(self._make_room)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        return place
+
+    def _make_room(self) -> None:
+        """Remove what was not used for longest, never what may be in use."""
+        trees = [entry for entry in self._folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        sizes = {tree: sum(file.lstat().st_size for file in tree.rglob("*") if file.is_file()) for tree in trees}
+        total, now = sum(sizes.values()), time.time()
+        for tree in sorted(trees, key=lambda entry: entry.stat().st_mtime):
+            if total <= self._limit or now - tree.stat().st_mtime < IN_USE:
+                return
+            shutil.rmtree(tree, ignore_errors=True)
+            total -= sizes[tree]
+
+
+def _touch(place: Path) -> bool:
+    try:
+        os.utime(place)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _publish(tree: Path, place: Path) -> None:
+    try:
+        tree.rename(place)
+    except OSError:
+        if not place.is_dir():  # otherwise another worker was first with the same files
+            raise
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,0 +1,94 @@
+"""Unpacks a tarball that may come from anybody: nothing lands outside of its folder, and nothing grows without end."""
+
+from __future__ import annotations
+
+import os.path
+import tarfile
+from pathlib import Path
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+
+MAX_BYTES = 1024 * 1024 * 1024
+"""Bytes of all files together, unpacked."""
+MAX_FILES = 50_000
+"""Entries of one archive."""
+_CHUNK = 1 << 20
+
+
+class ArchiveProblem(Problem):
+    """An archive that is broken or would do harm; the message names the entry."""
+
+    def __init__(self, message: str, next_step: str = "make the archive again without this entry") -> None:
+        super().__init__(Failure(FailureClass.BUILD, message, next_step=next_step))
+
+
+def unpack(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> int:
+    """Unpack into `target`, which must exist, and return the number of files; blocking. Raises `ArchiveProblem`."""
+    total = files = 0
+    try:
+        with tarfile.open(archive, mode="r|gz") as tar:
+            for entry in tar:
+                files += 1
+                if files > max_files:
+                    raise ArchiveProblem(f"archive has more than {max_files} entries", "leave files out by spec.ignore")
+                path = _inside(entry.name)
+                if path in {"", "."}:
+                    continue
+                place = target / path
+                _no_link_on_the_way(target, path)
+                if entry.isdir():
+                    place.mkdir(parents=True, exist_ok=True)
+                elif entry.issym():
+                    _link(target, path, entry.linkname)
+                elif entry.isreg():
+                    total += entry.size
+                    if total > max_bytes:
+                        limit = max_bytes // 1024 // 1024
+                        raise ArchiveProblem(
+                            f"archive grows beyond {limit} MiB at {entry.name!r}",
+                            "leave large files out by spec.ignore",
+                        )
+                    _write(tar, entry, place)
+                else:
+                    raise ArchiveProblem(f"archive entry {entry.name!r} is neither file, folder nor symbolic link")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ArchiveProblem(f"archive cannot be read: {error}", "make the archive again") from error
+    return files
+
+
+def _inside(name: str) -> str:
+    path = os.path.normpath(name)
+    if path.startswith(("/", "../")) or path == ".." or "\0" in name:
+        raise ArchiveProblem(f"archive entry {name!r} would land outside of its folder")
+    return path
+
+
+def _no_link_on_the_way(target: Path, path: str) -> None:
+    place = target
+    for part in Path(path).parts[:-1]:
+        place = place / part
+        if place.is_symlink():
+            raise ArchiveProblem(f"archive entry {path!r} goes through a symbolic link")
+
+
+def _link(target: Path, path: str, link: str) -> None:
+    """Links that stay inside are kept."""
+    resolved = os.path.normpath(Path(path).parent / link)
+    if Path(link).is_absolute() or resolved.startswith("../") or resolved == "..":
+        raise ArchiveProblem(f"archive entry {path!r} is a symbolic link out of its folder ({link!r})")
+    place = target / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(link)
+
+
+def _write(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: Path) -> None:
+    source = tar.extractfile(entry)
+    if source is None:
+        raise ArchiveProblem(f"archive entry {entry.name!r} has no content")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    with place.open("wb") as file:
+        while chunk := source.read(_CHUNK):
+            file.write(chunk)
+    place.chmod(0o755 if entry.mode & 0o100 else 0o644)

@@ -1,0 +1,164 @@
+"""What to do now, decided from a world and a schedule (design, section 3). Pure: no clock, no I/O, table-tested.
+
+1. An object is *due* when its generation, its reconcile request or the artifact it consumes has changed since it was
+   last started, when its next look has come, or when nobody knows what became of its last step.
+2. A due object *runs* when every dependency is ready and its source has an artifact. Otherwise it is held; when that
+   lasts, it runs all the same, once, to say in its status what it waits for.
+3. Objects that run are put into batches by lane, so that a slow one never holds up a quick one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fluxless.api import conditions
+from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
+from fluxless.engine.schedule import Entry, Schedule
+from fluxless.reconcile.dependencies import Blocked, artifact_of, source_of, waits_for
+from fluxless.reconcile.outcome import State
+from fluxless.reconcile.status import RECONCILE_ANNOTATION
+from fluxless.reconcile.world import Ref, World
+
+HOLD = 2.0
+"""Seconds that an object waits silently for others before its status says so: most waits are over by then."""
+NEAR = 30.0
+"""Seconds; a next look farther away than this is left to the timer instead of a waiting orchestration."""
+
+
+class Lane(StrEnum):
+    """Why a batch runs, which decides how many objects share it."""
+
+    SOURCE = "source"
+    CHANGE = "change"
+    RETRY = "retry"
+    CHECK = "check"
+
+
+SIZES = {Lane.SOURCE: 1, Lane.CHANGE: 25, Lane.RETRY: 25, Lane.CHECK: 250}
+"""Objects per batch. A check of something unchanged takes milliseconds; a Git fetch may take a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Batches by id, the next wake-up in seconds since the epoch (None: nothing near), and counts to show."""
+
+    batches: dict[str, list[Ref]]
+    wake_up: float | None
+    counts: dict[str, int]
+
+
+def make(
+    world: World, schedule: Schedule, in_flight: frozenset[str], now: float, name_batch: Callable[[], str]
+) -> Plan:
+    """Decide, and note in the schedule what is about to be started. `in_flight` are the batches still at work."""
+    for ref in [ref for ref in schedule.entries if world.get(ref) is None]:
+        if schedule.entries[ref].batch not in in_flight:
+            del schedule.entries[ref]
+    lanes: dict[Lane, list[Ref]] = {lane: [] for lane in Lane}
+    counts = {"objects": 0, "due": 0, "held": 0, "inFlight": 0}
+    for ref, obj in sorted(world.objects.items()):
+        if not _ours(obj):
+            schedule.entries.pop(ref, None)
+            continue
+        counts["objects"] += 1
+        entry = schedule.entries.setdefault(ref, Entry())
+        if entry.batch and entry.batch in in_flight:
+            counts["inFlight"] += 1
+            continue
+        lane = _due(ref, obj, entry, world, now)
+        if lane is None:
+            continue
+        if _hold(obj, entry, world, now):
+            counts["held"] += 1
+            continue
+        counts["due"] += 1
+        lanes[lane].append(ref)
+        _start(obj, entry, world, now)
+    batches: dict[str, list[Ref]] = {}
+    for lane, refs in lanes.items():
+        for first in range(0, len(refs), SIZES[lane]):
+            batch = name_batch()
+            batches[batch] = refs[first : first + SIZES[lane]]
+            for ref in batches[batch]:
+                schedule.entries[ref].batch = batch
+    return Plan(batches, _wake_up(schedule, in_flight, now), counts)
+
+
+def _ours(obj: dict[str, Any]) -> bool:
+    """Suspended objects are left alone entirely (CM-8), unless they are being deleted and wait for our finalizer."""
+    metadata = obj["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return FINALIZER in (metadata.get("finalizers") or [])
+    return not (obj.get("spec") or {}).get("suspend")
+
+
+def _consumed(obj: dict[str, Any], world: World) -> str:
+    """What the object would consume now: revision and digest of its source's artifact."""
+    source = source_of(obj)
+    artifact = artifact_of(world.get(source)) if source is not None else None
+    return f"{artifact.get('revision')} {artifact['digest']}" if artifact else ""
+
+
+def _request(obj: dict[str, Any]) -> str:
+    """The reconcile request that is not handled yet (CM-6), or ""."""
+    requested = (obj["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION, "")
+    return "" if requested == (obj.get("status") or {}).get("lastHandledReconcileAt") else str(requested)
+
+
+def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) -> Lane | None:
+    """The lane in which the object is due, or None."""
+    change = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.CHANGE
+    if not entry.state or entry.batch:  # never started, or lost with the worker that had it
+        return change
+    if entry.held:
+        return change
+    if obj["metadata"].get("generation", 0) != entry.generation or _consumed(obj, world) != entry.source:
+        return change
+    check = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.CHECK
+    if (request := _request(obj)) and request != entry.requested:
+        return check if entry.state == State.READY else change
+    if entry.state == State.BLOCKED:
+        wait = waits_for(obj, world)
+        return None if wait is not None and _told(obj, wait) else change
+    if entry.next is not None and now >= entry.next:
+        if entry.state == State.READY:
+            return check
+        return Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.RETRY
+    return None
+
+
+def _hold(obj: dict[str, Any], entry: Entry, world: World, now: float) -> bool:
+    """Whether a due object waits silently for others; it then stays due. What can never be resolved is said at once."""
+    wait = None if obj["metadata"].get("deletionTimestamp") else waits_for(obj, world)
+    if wait is None or wait.impossible:
+        entry.held = False
+        return False
+    if not entry.held:
+        entry.held, entry.since = True, now
+        entry.state = entry.state or State.WAITING.value
+    if now - entry.since < HOLD:
+        entry.next = entry.since + HOLD
+        return True
+    entry.held = False  # it has lasted: run once to say so
+    return False
+
+
+def _told(obj: dict[str, Any], wait: Blocked) -> bool:
+    """Whether the status says already what the object waits for."""
+    return wait.message in ((conditions.get(obj, "Ready") or {}).get("message") or "")
+
+
+def _start(obj: dict[str, Any], entry: Entry, world: World, now: float) -> None:
+    entry.generation = int(obj["metadata"].get("generation", 0))
+    entry.requested = _request(obj)
+    entry.source = _consumed(obj, world)
+    entry.since, entry.next, entry.held = now, None, False
+
+
+def _wake_up(schedule: Schedule, in_flight: frozenset[str], now: float) -> float | None:
+    times = [e.next for e in schedule.entries.values() if e.next is not None and not e.batch]
+    soonest = min(times, default=None)
+    return soonest if soonest is not None and soonest - now <= NEAR else None

@@ -1,0 +1,106 @@
+"""When each object is looked at next: one document per cluster in the store, written only by the plan under an ETag.
+
+Losing it makes every object due once, which is safe: steps find out for themselves that nothing has changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fluxless.reconcile.interval import backoff
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.world import Ref
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the plan remembers of one object.
+
+    `generation`, `requested` and `source` are what it looked like when it was last started (`source` is the artifact it
+    was to consume); `next` is the time of the next look without any change, in seconds since the epoch; `batch` names
+    the batch that works on it now; `since` is when it was started, or began to be held back when `held`.
+    """
+
+    generation: int = 0
+    requested: str = ""
+    source: str = ""
+    next: float | None = None
+    failures: int = 0
+    batch: str = ""
+    state: str = ""
+    since: float = 0.0
+    held: bool = False
+
+    def to_json(self) -> list[Any]:
+        """A short list: a thousand of these are read and written at every plan."""
+        return [
+            self.generation,
+            self.requested,
+            self.source,
+            self.next,
+            self.failures,
+            self.batch,
+            self.state,
+            self.since,
+            int(self.held),
+        ]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Entry:
+        """The reverse of `to_json`."""
+        entry = cls(*data)
+        entry.held = bool(entry.held)
+        return entry
+
+
+@dataclass(slots=True)
+class Schedule:
+    """The entries of one cluster by reference."""
+
+    entries: dict[Ref, Entry] = field(default_factory=dict)
+
+    def batch(self, batch: str) -> list[Ref]:
+        """The objects of a batch in a fixed order: outcomes come back in it, without names."""
+        return sorted(ref for ref, entry in self.entries.items() if entry.batch == batch)
+
+    def settle(self, batch: str, outcomes: list[Outcome]) -> None:
+        """A batch has finished: note when each of its objects is looked at next. Outcomes of no such batch are void.
+
+        A batch that came back without its outcomes has failed as a whole: its objects are tried again with backoff.
+        """
+        refs = self.batch(batch)
+        if len(refs) != len(outcomes):
+            outcomes = [Outcome(State.RETRY)] * len(refs)
+        for ref, outcome in zip(refs, outcomes, strict=True):
+            if outcome.state is State.GONE:
+                del self.entries[ref]
+            else:
+                self._note(self.entries[ref], outcome)
+
+    @staticmethod
+    def _note(entry: Entry, outcome: Outcome) -> None:
+        entry.batch, entry.state = "", outcome.state.value
+        match outcome.state:
+            case State.READY | State.WAITING:
+                entry.failures = 0
+                # counted from the start, so that objects that were started together stay together
+                entry.next = None if outcome.after is None else entry.since + outcome.after
+            case State.RETRY:
+                entry.failures += 1
+                entry.next = entry.since + (backoff(entry.failures) if outcome.after is None else outcome.after)
+            case _:
+                entry.next = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is kept."""
+        return {"version": VERSION, "entries": {str(ref): entry.to_json() for ref, entry in self.entries.items()}}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Schedule:
+        """The reverse of `to_json`; a document of another version counts as lost."""
+        if document.get("version") != VERSION:
+            return cls()
+        return cls({Ref.parse(ref): Entry.from_json(data) for ref, data in document["entries"].items()})

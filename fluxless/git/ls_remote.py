@@ -1,0 +1,166 @@
+"""What a remote has: branches, tags and HEAD, by the smart HTTP protocol (gitprotocol-http, gitprotocol-v2).
+
+One request to a server of version 0 or 1, two to one of version 2; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fluxless.git.auth import Auth, session
+from fluxless.git.errors import AuthenticationRefused, GitProblem, RemoteUnavailable, RepositoryNotFound
+
+if TYPE_CHECKING:
+    import aiohttp
+
+LIMIT = 64 * 1024 * 1024
+"""Bytes of an advertisement; some repositories have a million references."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """Commit by full reference name. `peeled` has the commit behind annotated tags; `head` is the branch of HEAD."""
+
+    commits: dict[str, str] = field(default_factory=dict)
+    peeled: dict[str, str] = field(default_factory=dict)
+    head: str = ""
+
+    def commit(self, name: str) -> str | None:
+        """The commit of a reference, behind an annotated tag if it is one."""
+        return self.peeled.get(name) or self.commits.get(name)
+
+
+async def ls_remote(url: str, auth: Auth, *, timeout: float) -> Refs:
+    """Ask the remote. Raises `GitProblem`: unknown, refused, not reachable, or no Git server."""
+    import aiohttp
+
+    base = url.rstrip("/")
+    try:
+        async with session(auth, timeout) as http:
+            advertised = await _get(http, f"{base}/info/refs?service=git-upload-pack", url)
+            lines = list(_packets(advertised, url))
+            if lines and lines[0].startswith(b"# service="):
+                lines = lines[1:]
+            lines = [line for line in lines if line]
+            if not lines or lines[0] != b"version 2":
+                return _read_advertisement([line for line in lines if line != b"version 1"])
+            answer = await _post(http, f"{base}/git-upload-pack", _question(lines), url)
+            return _read_refs(_packets(answer, url))
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise _unavailable(url, error, timeout) from error
+
+
+def _unavailable(url: str, error: Exception, timeout: float) -> GitProblem:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        step = "put the CA that signed the server's certificate into ca.crt of the Secret of spec.secretRef"
+        return RemoteUnavailable(url, f"the TLS certificate is not trusted: {error.certificate_error}", step)
+    if isinstance(error, aiohttp.ClientSSLError):
+        step = "check the TLS settings; a server that asks for a client certificate needs tls.crt and tls.key"
+        return RemoteUnavailable(url, f"TLS failure: {error}", step)
+    if isinstance(error, asyncio.TimeoutError):
+        return RemoteUnavailable(url, f"no answer within {timeout:.0f} s", "raise spec.timeout, or check the server")
+    return RemoteUnavailable(url, str(error) or type(error).__name__)
+
+
+async def _get(http: aiohttp.ClientSession, url: str, shown: str) -> bytes:
+    async with http.get(url, headers={"Git-Protocol": "version=2"}) as answer:
+        return await _body(answer, shown)
+
+
+async def _post(http: aiohttp.ClientSession, url: str, body: bytes, shown: str) -> bytes:
+    headers = {
+        "Git-Protocol": "version=2",
+        "Content-Type": "application/x-git-upload-pack-request",
+        "Accept": "application/x-git-upload-pack-result",
+    }
+    async with http.post(url, data=body, headers=headers) as answer:
+        return await _body(answer, shown)
+
+
+async def _body(answer: aiohttp.ClientResponse, shown: str) -> bytes:
+    if answer.status in (401, 403):
+        raise AuthenticationRefused(shown)
+    if answer.status in (404, 410):
+        raise RepositoryNotFound(shown)
+    if answer.status != 200:
+        raise RemoteUnavailable(shown, f"the server answers {answer.status} {answer.reason}")
+    if not answer.content_type.startswith("application/x-git-"):
+        step = "give the URL of the repository, not of its web page"
+        raise RemoteUnavailable(shown, f"the server answers {answer.content_type}, which is not Git", step)
+    data = await answer.content.read(LIMIT + 1)
+    while len(data) <= LIMIT and (more := await answer.content.read(LIMIT)):
+        data += more
+    if len(data) > LIMIT:
+        raise RemoteUnavailable(shown, f"the list of references is larger than {LIMIT // 1024 // 1024} MiB")
+    return data
+
+
+def _packets(data: bytes, url: str) -> Iterator[bytes]:
+    """The pkt-lines of an answer without their newline; flush and delimiter packets are empty."""
+    position = 0
+    while position < len(data):
+        try:
+            length = int(data[position : position + 4], 16)
+        except ValueError:
+            raise RemoteUnavailable(url, "the answer is not in Git's format") from None
+        if length < 4:
+            position += 4
+            yield b""
+            continue
+        if position + length > len(data):
+            raise RemoteUnavailable(url, "the answer ends in the middle")
+        yield data[position + 4 : position + length].rstrip(b"\n")
+        position += length
+
+
+def _packet(text: str) -> bytes:
+    return f"{len(text) + 5:04x}{text}\n".encode()
+
+
+def _question(capabilities: list[bytes]) -> bytes:
+    """`ls-refs` of protocol version 2, in the object format that the server speaks."""
+    formats = [line.decode() for line in capabilities if line.startswith(b"object-format=")]
+    head = b"".join(_packet(line) for line in ("command=ls-refs", "agent=fluxless", *formats))
+    body = b"".join(_packet(line) for line in ("peel", "symrefs", "ref-prefix HEAD", "ref-prefix refs/"))
+    return head + b"0001" + body + b"0000"
+
+
+def _read_refs(lines: Iterator[bytes]) -> Refs:
+    """`<commit> <name> [symref-target:<name>] [peeled:<commit>]`."""
+    refs = Refs()
+    head = ""
+    for line in lines:
+        parts = line.decode(errors="replace").split(" ")
+        if len(parts) < 2 or parts[0] == "unborn":
+            continue
+        refs.commits[parts[1]] = parts[0]
+        for attribute in parts[2:]:
+            key, _, value = attribute.partition(":")
+            if key == "peeled":
+                refs.peeled[parts[1]] = value
+            elif key == "symref-target" and parts[1] == "HEAD":
+                head = value
+    return Refs(refs.commits, refs.peeled, head)
+
+
+def _read_advertisement(lines: list[bytes]) -> Refs:
+    """The form of versions 0 and 1: `<commit> <name>`, the first with capabilities, `<tag>^{}` for peeled tags."""
+    refs = Refs()
+    head = ""
+    for number, line in enumerate(lines):
+        text, _, capabilities = line.partition(b"\0")
+        if number == 0:
+            said = [c for c in capabilities.decode(errors="replace").split() if c.startswith("symref=HEAD:")]
+            head = said[0].removeprefix("symref=HEAD:") if said else ""
+        commit, _, name = text.decode(errors="replace").partition(" ")
+        if name.endswith("^{}"):
+            if name != "capabilities^{}":
+                refs.peeled[name.removesuffix("^{}")] = commit
+        elif name:
+            refs.commits[name] = commit
+    return Refs(refs.commits, refs.peeled, head)

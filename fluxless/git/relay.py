@@ -1,0 +1,53 @@
+"""A door on 127.0.0.1 through which libgit2 reaches a remote: it cannot itself send a bearer token, trust a CA of one
+remote or show a client certificate. The door's path is a random token, it opens for one fetch and knows one remote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+
+from fluxless.git.auth import Auth, session
+
+_PASSED_ON = ("Content-Type", "Accept", "Content-Encoding", "Git-Protocol")
+_RETURNED = ("Content-Type", "Content-Encoding", "Cache-Control")
+
+
+@contextlib.asynccontextmanager
+async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[str]:
+    """The URL of the door, open while the context lasts."""
+    from aiohttp import web
+
+    token = secrets.token_urlsafe(24)
+    base = url.rstrip("/")
+
+    async with session(auth, timeout) as http:
+
+        async def pass_on(request: web.Request) -> web.StreamResponse:
+            path = request.match_info["path"]
+            headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+            target = f"{base}/{path}" + (f"?{request.query_string}" if request.query_string else "")
+            body = await request.read() if request.can_read_body else None
+            async with http.request(request.method, target, headers=headers, data=body) as answer:
+                reply = web.StreamResponse(status=answer.status, reason=answer.reason)
+                for name in _RETURNED:
+                    if name in answer.headers:
+                        reply.headers[name] = answer.headers[name]
+                await reply.prepare(request)
+                async for chunk in answer.content.iter_chunked(1 << 16):
+                    await reply.write(chunk)
+                await reply.write_eof()
+                return reply
+
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_route("*", f"/{token}/{{path:.*}}", pass_on)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            yield f"http://127.0.0.1:{port}/{token}"
+        finally:
+            await runner.cleanup()

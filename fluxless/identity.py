@@ -1,0 +1,42 @@
+"""Who we are in Azure: the only room that imports azure.identity. `connect.py` and the blob store ask it for tokens."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+
+
+class Identity:
+    """A credential. `sdk` is what Azure's own clients take; its tokens are cached and refreshed by azure-identity."""
+
+    def __init__(self, sdk: Any) -> None:
+        self.sdk = sdk
+
+    async def token(self, scope: str) -> str:
+        """An access token for a scope such as `<app id>/.default`. Raises `Problem`."""
+        from azure.core.exceptions import AzureError
+
+        try:
+            return str((await self.sdk.get_token(scope)).token)
+        except AzureError as error:
+            words = str(error).splitlines()
+            raise Problem(
+                Failure(
+                    FailureClass.FORBIDDEN,
+                    f"no Entra token for {scope}: {words[0] if words else type(error).__name__}",
+                    next_step="give the app a managed identity, and its client id in FLUXLESS_IDENTITY_CLIENT_ID",
+                )
+            ) from error
+
+
+@lru_cache(maxsize=8)
+def credential(client_id: str | None = None) -> Identity:
+    """The managed identity of the app where there is one, else what the developer is logged in with."""
+    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+    if os.environ.get("IDENTITY_ENDPOINT"):
+        return Identity(ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential())
+    return Identity(DefaultAzureCredential(managed_identity_client_id=client_id))

@@ -1,0 +1,225 @@
+"""Speaks to one API server in plain dicts: `connect.py` makes a `Cluster`, every room above uses it.
+
+Never builds generated models and never raises anything but `ApiProblem` (and cancellation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
+
+from fluxless.kube import discovery
+from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooManyRequests, Unreachable, from_answer
+from fluxless.kube.resource import Resource
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
+
+AT_ONCE = 24
+"""Requests in flight per cluster: above about 16 an API server only queues them (measured)."""
+ATTEMPTS = 4
+"""How often a request is sent that the API server throttles or whose idle connection has died."""
+LONGEST_PAUSE = 5.0
+"""Seconds; the most that a `Retry-After` may hold one request up."""
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
+
+
+class Cluster:
+    """One API server. `counts` is the number of requests sent, by HTTP method. Objects are plain dicts."""
+
+    def __init__(self, name: str, api: ApiClient, authorization: Callable[[], Awaitable[str]]) -> None:
+        self.name = name
+        self._authorization = authorization
+        self.counts: Counter[str] = Counter()
+        self._api = api
+        self._host = str(api.configuration.host).rstrip("/")
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._resources: dict[tuple[str, str], Resource] = {}
+        self._discovery: asyncio.Task[None] | None = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: float = 30.0,
+    ) -> dict[str, Any]:
+        """Send one request and decode the JSON answer. Throttled requests are sent again. Raises `ApiProblem`."""
+        url = self._host + path + (f"?{urlencode(query)}" if query else "")
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._gate:
+                    status, phrase, data, pause = await self._send(method, url, body, content_type, accept, timeout)
+            except _Dropped as dropped:
+                if attempt == ATTEMPTS:
+                    raise Unreachable(f"cluster {self.name!r}: {dropped}") from dropped
+                continue
+            if 200 <= status < 300:
+                return json.loads(data) if data else {}
+            problem = from_answer(status, data, phrase)
+            if not isinstance(problem, TooManyRequests) or attempt == ATTEMPTS:
+                raise problem
+            await asyncio.sleep(min(pause, LONGEST_PAUSE))
+        raise Unreachable(f"cluster {self.name!r}: no answer after {ATTEMPTS} attempts")
+
+    async def _send(
+        self, method: str, url: str, body: Any, content_type: str, accept: str, timeout: float
+    ) -> tuple[int, str, bytes, float]:
+        import aiohttp
+
+        self.counts[method] += 1
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "fluxless"}
+        if authorization := await self._authorization():
+            headers["Authorization"] = authorization
+        try:
+            limit = aiohttp.ClientTimeout(total=timeout)
+            answer = await self._api.call_api(
+                method, url, headers, body, _request_timeout=limit, _preload_content=False
+            )
+            data = await answer.read()
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
+            raise _Dropped(f"the connection was closed: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            words = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+            raise Unreachable(f"cluster {self.name!r} cannot be reached: {words}") from error
+        return answer.status, str(answer.reason), data, float(answer.headers.get("Retry-After") or 1.0)
+
+    async def resource(self, api_version: str, kind: str) -> Resource:
+        """What discovery says of a kind. A miss asks the API server once more. Raises `NoSuchKind`."""
+        key = (api_version, kind)
+        if key not in self._resources:
+            await self._discover()
+        try:
+            return self._resources[key]
+        except KeyError:
+            raise NoSuchKind(api_version, kind) from None
+
+    async def _discover(self) -> None:
+        """Read discovery; callers that come while a reading has not begun to answer share it."""
+        if self._discovery is None:
+            self._discovery = asyncio.create_task(self._read_discovery())
+        await asyncio.shield(self._discovery)
+
+    async def _read_discovery(self) -> None:
+        try:
+            await asyncio.sleep(0)
+            documents = await asyncio.gather(
+                *(self.request("GET", path, accept=discovery.ACCEPT) for path in discovery.PATHS)
+            )
+            self._resources = discovery.parse(documents)
+        finally:
+            self._discovery = None
+
+    async def get(self, resource: Resource, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """The object, or None when there is none. Raises `ApiProblem`."""
+        try:
+            return await self.request("GET", resource.path(namespace, name))
+        except NotFound:
+            return None
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        metadata_only: bool = False,
+        limit: int = 2000,
+    ) -> list[dict[str, Any]]:
+        """All objects, in pages of `limit`; each carries its apiVersion and kind. Raises `ApiProblem`."""
+        query = {"limit": str(limit)}
+        if labels:
+            query["labelSelector"] = labels
+        accept = METADATA_ONLY if metadata_only else "application/json"
+        items: list[dict[str, Any]] = []
+        while True:
+            try:
+                page = await self.request("GET", resource.path(namespace), query=query, accept=accept)
+            except Gone:  # the continue token is too old: begin again
+                if "continue" not in query:
+                    raise
+                del query["continue"]
+                items = []
+                continue
+            for item in page.get("items") or []:
+                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+                items.append(item)
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    async def apply(
+        self, obj: dict[str, Any], *, manager: str, force: bool = True, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Server-side apply (with strict field validation, as Flux does). Raises `ApiProblem`."""
+        metadata = obj["metadata"]
+        resource = await self.resource(obj["apiVersion"], obj["kind"])
+        query = {"fieldManager": manager, "force": "true" if force else "false", "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = resource.path(metadata.get("namespace", ""), metadata["name"])
+        return await self.request("PATCH", path, query=query, body=obj, content_type="application/apply-patch+yaml")
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        body: Any,
+        kind: Literal["merge", "json"] = "merge",
+        subresource: str = "",
+        manager: str = "fluxless",
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """A JSON merge patch, or a JSON patch. Raises `ApiProblem`."""
+        query = {"fieldManager": manager}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = resource.path(namespace, name, subresource)
+        return await self.request("PATCH", path, query=query, body=body, content_type=_PATCHES[kind])
+
+    async def create(self, obj: dict[str, Any], *, manager: str = "fluxless") -> dict[str, Any]:
+        """Create. Raises `AlreadyExists` or another `ApiProblem`."""
+        resource = await self.resource(obj["apiVersion"], obj["kind"])
+        path = resource.path(obj["metadata"].get("namespace", ""))
+        return await self.request("POST", path, query={"fieldManager": manager}, body=obj)
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        propagation: str = "Background",
+        uid: str = "",
+        resource_version: str = "",
+    ) -> bool:
+        """Delete; False when it was gone already. Raises `Conflict` when it is not the object meant."""
+        body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        meant = {"uid": uid, "resourceVersion": resource_version}
+        if preconditions := {key: value for key, value in meant.items() if value}:
+            body["preconditions"] = preconditions
+        try:
+            await self.request("DELETE", resource.path(namespace, name), body=body)
+        except NotFound:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        await self._api.close()
+
+
+class _Dropped(Exception):
+    """A kept-alive connection turned out to be dead; the request was not answered."""

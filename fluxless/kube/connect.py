@@ -1,0 +1,205 @@
+"""From a cluster of the app settings to a `Cluster`: by kubeconfig file, in-line kubeconfig or AKS resource id.
+
+The engine calls it once per cluster and worker. Nothing is ever written to disk but short-lived TLS files, which
+Python's ssl module cannot take from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+import re
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kube import kubeconfig
+from fluxless.kube.client import AT_ONCE, Cluster
+from fluxless.kube.kubeconfig import Connection, KubeconfigProblem
+
+NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+RESOURCE_ID = re.compile(
+    r"^/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
+    r"/providers/Microsoft\.ContainerService/managedClusters/(?P<name>[^/]+)$",
+    re.IGNORECASE,
+)
+WAYS = ("kubeconfig", "kubeconfigInline", "resourceId")
+ARM = "https://management.azure.com"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ClusterConfig:
+    """One entry of `FLUXLESS_CLUSTERS`; exactly one of the three ways is set."""
+
+    name: str
+    kubeconfig: str = ""
+    kubeconfig_inline: str = ""
+    resource_id: str = ""
+    client_id: str = ""
+
+
+class ConfigProblem(Problem):
+    """`FLUXLESS_CLUSTERS` cannot be understood."""
+
+    def __init__(self, message: str) -> None:
+        step = 'write it like [{"name": "prod", "resourceId": "/subscriptions/…"}]; see docs/operations.md'
+        super().__init__(Failure(FailureClass.VALIDATION, f"FLUXLESS_CLUSTERS: {message}", next_step=step))
+
+
+def read_clusters(text: str) -> dict[str, ClusterConfig]:
+    """The clusters of the app setting, in its order. Raises `ConfigProblem`."""
+    if not text.strip():
+        raise ConfigProblem("the app setting is empty")
+    try:
+        entries = json.loads(text)
+    except ValueError as error:
+        raise ConfigProblem(f"not JSON ({error})") from None
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigProblem("it must be a list of at least one object")
+    found: dict[str, ClusterConfig] = {}
+    for entry in entries:
+        name = str(entry.get("name") or "")
+        if not NAME.match(name):
+            raise ConfigProblem(f"{name!r} is no name for a cluster (lower-case letters, digits and dashes)")
+        if name in found:
+            raise ConfigProblem(f"the name {name!r} stands twice")
+        unknown = sorted(set(entry) - {"name", "clientId", *WAYS})
+        if unknown:
+            raise ConfigProblem(f"cluster {name!r} has unknown field(s) {', '.join(unknown)}")
+        given = [way for way in WAYS if entry.get(way)]
+        if len(given) != 1:
+            raise ConfigProblem(f"cluster {name!r} needs exactly one of {', '.join(WAYS)}")
+        resource_id = str(entry.get("resourceId") or "")
+        if resource_id and not RESOURCE_ID.match(resource_id):
+            raise ConfigProblem(f"cluster {name!r}: resourceId is not that of a managed cluster")
+        found[name] = ClusterConfig(
+            name=name,
+            kubeconfig=str(entry.get("kubeconfig") or ""),
+            kubeconfig_inline=str(entry.get("kubeconfigInline") or ""),
+            resource_id=resource_id,
+            client_id=str(entry.get("clientId") or ""),
+        )
+    return found
+
+
+async def connect(config: ClusterConfig) -> Cluster:
+    """Open a cluster; nothing is sent to its API server yet. Raises `Problem`."""
+    if config.resource_id:
+        return await _connect_aks(config)
+    where = f"of cluster {config.name!r}"
+    if config.kubeconfig_inline:
+        return await _open(config.name, kubeconfig.parse(config.kubeconfig_inline, where))
+    path = Path(config.kubeconfig)
+    try:
+        text = await asyncio.to_thread(path.read_text)
+    except OSError as error:
+        step = "give the path of a readable file"
+        raise KubeconfigProblem(where, f"{path} cannot be read ({error.strerror})", step) from None
+    return await _open(config.name, kubeconfig.parse(text, where, folder=path.parent))
+
+
+async def _open(name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None) -> Cluster:
+    api = await asyncio.to_thread(_client, connection)
+    return Cluster(name, api, token or _authorization(connection))
+
+
+def _client(connection: Connection) -> Any:
+    """The SDK's client; importing it takes a third of a second, hence the thread."""
+    from kubernetes.aio.client import ApiClient, Configuration
+
+    with tempfile.TemporaryDirectory(prefix="fluxless-tls-") as folder:
+        configuration = Configuration(
+            host=connection.server,
+            ca_cert_data=connection.ca.decode() or None,
+            verify_ssl=not connection.insecure,
+            connection_pool_maxsize=AT_ONCE + 8,
+            proxy=connection.proxy or None,
+            tls_server_name=connection.server_name or None,
+        )
+        if connection.certificate and connection.key:
+            files = {"cert_file": connection.certificate, "key_file": connection.key}
+            for attribute, data in files.items():
+                path = Path(folder) / attribute
+                path.touch(mode=0o600)
+                path.write_bytes(data)
+                setattr(configuration, attribute, str(path))
+        return ApiClient(configuration)
+
+
+def _authorization(connection: Connection) -> Callable[[], Awaitable[str]]:
+    async def header() -> str:
+        if connection.token:
+            return f"Bearer {connection.token}"
+        if connection.token_file:  # rotated by whoever wrote it, so it is read each time
+            return f"Bearer {await asyncio.to_thread(Path(connection.token_file).read_text)}".strip()
+        if connection.username:
+            pair = f"{connection.username}:{connection.password}".encode()
+            return f"Basic {base64.b64encode(pair).decode()}"
+        return ""
+
+    return header
+
+
+async def _connect_aks(config: ClusterConfig) -> Cluster:
+    """Ask ARM for the user kubeconfig, and put an Entra token in the place of its exec plugin (azure-facts C)."""
+    from fluxless.identity import credential
+
+    where = f"of AKS cluster {config.name!r}"
+    identity = credential(config.client_id or os.environ.get("FLUXLESS_IDENTITY_CLIENT_ID") or None)
+    text = await _user_kubeconfig(config, identity)
+    server, cluster, user = kubeconfig.sections(text, where)
+    server_id = _server_id(user)
+    if not server_id:
+        return await _open(config.name, kubeconfig.parse(text, where))
+    ca = base64.b64decode(str(cluster.get("certificate-authority-data") or ""))
+
+    async def token() -> str:
+        return f"Bearer {await identity.token(f'{server_id}/.default')}"
+
+    return await _open(config.name, Connection(server=server, ca=ca), token)
+
+
+def _server_id(user: Mapping[str, Any]) -> str:
+    """The Entra application of the API server, as AKS names it for kubelogin; empty for clusters without Entra."""
+    plugin = user.get("exec")
+    if not isinstance(plugin, dict) or Path(str(plugin.get("command"))).name != "kubelogin":
+        return ""
+    arguments = [str(argument) for argument in plugin.get("args") or []]
+    return next((value for flag, value in itertools.pairwise(arguments) if flag == "--server-id"), "")
+
+
+async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
+    from azure.core.exceptions import AzureError
+    from azure.mgmt.containerservice.aio import ContainerServiceClient
+
+    match = RESOURCE_ID.match(config.resource_id)
+    if match is None:
+        raise ConfigProblem(f"cluster {config.name!r}: resourceId is not that of a managed cluster")
+    arm = os.environ.get("FLUXLESS_ARM_ENDPOINT") or ARM
+    options: dict[str, Any] = {} if arm.startswith("https://") else {"enforce_https": False}
+    try:
+        async with ContainerServiceClient(
+            identity.sdk, match["subscription"], base_url=arm, credential_scopes=[f"{ARM}/.default"]
+        ) as client:
+            answer = await client.managed_clusters.list_cluster_user_credentials(
+                match["group"], match["name"], format="exec", **options
+            )
+    except AzureError as error:
+        words = str(getattr(error, "message", "") or error).splitlines()
+        raise Problem(
+            Failure(
+                FailureClass.FORBIDDEN,
+                f"the kubeconfig of AKS cluster {config.name!r} cannot be had: {words[0] if words else error}",
+                next_step="give the app's identity the role Azure Kubernetes Service Cluster User Role on the cluster",
+            )
+        ) from error
+    found = answer.kubeconfigs or []
+    if not found:
+        raise Problem(Failure(FailureClass.INTERNAL, f"ARM gave no kubeconfig for AKS cluster {config.name!r}"))
+    return bytes(found[0].value or b"").decode()

@@ -1,0 +1,124 @@
+"""Reads kubeconfigs: what a cluster's address is and how to prove who we are. Runs nothing: exec plugins and auth
+providers are refused, since a kubeconfig may come from anybody. Pure but for the files that a kubeconfig names.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+
+
+class KubeconfigProblem(Problem):
+    """A kubeconfig that cannot be used."""
+
+    def __init__(self, where: str, message: str, next_step: str) -> None:
+        super().__init__(Failure(FailureClass.VALIDATION, f"kubeconfig {where}: {message}", next_step=next_step))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Connection:
+    """How to reach an API server. TLS material as PEM bytes; empty values mean "none"."""
+
+    server: str
+    ca: bytes = b""
+    certificate: bytes = b""
+    key: bytes = b""
+    token: str = ""
+    token_file: str = ""
+    username: str = ""
+    password: str = ""
+    insecure: bool = False
+    proxy: str = ""
+    server_name: str = ""
+
+
+def parse(text: str, where: str, *, folder: Path | None = None) -> Connection:
+    """The connection of the current context. Relative paths are taken from `folder`. Raises `KubeconfigProblem`."""
+    server, cluster, user = sections(text, where)
+    if "exec" in user or "auth-provider" in user:
+        plugin = (user.get("exec") or {}).get("command", "") if isinstance(user.get("exec"), dict) else ""
+        raise KubeconfigProblem(
+            where,
+            f"the user runs an exec plugin{f' ({plugin})' if plugin else ''}, which is refused",
+            "use a kubeconfig with a token or a client certificate, or give the resourceId of an AKS cluster",
+        )
+    read = _Reader(where, folder)
+    return Connection(
+        server=server,
+        ca=read.data(cluster, "certificate-authority"),
+        certificate=read.data(user, "client-certificate"),
+        key=read.data(user, "client-key"),
+        token=str(user.get("token") or ""),
+        token_file=read.path(str(user.get("tokenFile") or "")),
+        username=str(user.get("username") or ""),
+        password=str(user.get("password") or ""),
+        insecure=cluster.get("insecure-skip-tls-verify") is True,
+        proxy=str(cluster.get("proxy-url") or ""),
+        server_name=str(cluster.get("tls-server-name") or ""),
+    )
+
+
+def sections(text: str, where: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """Server address, cluster and user of the current context. Raises `KubeconfigProblem`."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark is not None else ""
+        raise KubeconfigProblem(where, f"not valid YAML{line}", "correct the YAML") from None
+    if not isinstance(document, dict) or not isinstance(document.get("clusters"), list):
+        raise KubeconfigProblem(where, "there is no list of clusters", "give a kubeconfig of kind Config")
+    contexts = _named(document, "contexts", "context")
+    current = document.get("current-context") or (next(iter(contexts)) if len(contexts) == 1 else "")
+    if current not in contexts:
+        raise KubeconfigProblem(where, f"there is no context {current!r}", "set current-context to one of its contexts")
+    context = contexts[current]
+    clusters, users = _named(document, "clusters", "cluster"), _named(document, "users", "user")
+    cluster = clusters.get(str(context.get("cluster")))
+    if cluster is None or not cluster.get("server"):
+        raise KubeconfigProblem(where, f"context {current!r} names no cluster with a server", "correct the context")
+    return str(cluster["server"]), cluster, users.get(str(context.get("user")), {})
+
+
+def _named(document: Mapping[str, Any], section: str, inner: str) -> dict[str, Mapping[str, Any]]:
+    entries = document.get(section)
+    return {
+        str(entry.get("name")): entry.get(inner) or {}
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads material given in-line (`<name>-data`) or by path (`<name>`)."""
+
+    where: str
+    folder: Path | None
+
+    def data(self, section: Mapping[str, Any], name: str) -> bytes:
+        inline, path = section.get(f"{name}-data"), section.get(name)
+        if inline:
+            try:
+                return base64.b64decode(str(inline), validate=False)
+            except (binascii.Error, ValueError):
+                raise KubeconfigProblem(self.where, f"{name}-data is not base64", "encode it again") from None
+        if not path:
+            return b""
+        try:
+            return Path(self.path(str(path))).read_bytes()
+        except OSError as error:
+            raise KubeconfigProblem(
+                self.where, f"{name}: {path} cannot be read ({error.strerror})", "give the data in-line"
+            ) from None
+
+    def path(self, path: str) -> str:
+        return str(self.folder / path) if path and self.folder is not None else path

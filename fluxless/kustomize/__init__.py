@@ -1,0 +1,1 @@
+"""What Flux's kustomize-controller does alone: build a path of an artifact, substitute, apply, check, prune."""

@@ -1,0 +1,209 @@
+"""From a tree to objects: generate, jail, kustomize, substitute (KC-63..74). The reconciler calls `build`.
+
+What kustomize makes of a path is kept by the digest of everything that goes in, so that a thousand Kustomizations over
+one path run it once; only the substitution is everybody's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kustomize.generate import BuildProblem, generate
+from fluxless.kustomize.jail import check
+from fluxless.kustomize.origin import ANNOTATION, Origins
+from fluxless.kustomize.substitute import SubstitutionProblem, substitute
+from fluxless.process import run
+from fluxless.render.binaries import binary
+from fluxless.render.cache import SharedCache
+from fluxless.render.manifests import ManifestProblem, load, load_all, split
+
+GENERATOR_FIELDS = (
+    "path",
+    "targetNamespace",
+    "namePrefix",
+    "nameSuffix",
+    "patches",
+    "patchesStrategicMerge",
+    "patchesJson6902",
+    "images",
+    "components",
+    "ignoreMissingComponents",
+    "buildMetadata",
+)
+"""Fields of the spec that change what kustomize makes."""
+SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
+OFF_LOOP = 40
+"""Documents above which parsing moves to a thread, lest the event loop stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An object and where it was written, as `path/in/artifact.yaml:line` or empty."""
+
+    object: dict[str, Any]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One document of kustomize's output: its text for the substitution, and what it says without one."""
+
+    text: str
+    rendered: Rendered
+
+
+class PathProblem(Problem):
+    """`spec.path` is not in the artifact."""
+
+    def __init__(self, message: str) -> None:
+        step = "correct spec.path, or add the directory to the source"
+        super().__init__(Failure(FailureClass.SOURCE_NOT_FOUND, message, next_step=step))
+
+
+_builds: SharedCache[list[Built]] = SharedCache(size=lambda built: sum(len(item.text) for item in built) * 4)
+
+
+async def build(
+    tree: Path, digest: str, spec: Mapping[str, Any], variables: Mapping[str, str], *, timeout: float = 60.0
+) -> list[Rendered]:
+    """The objects that the spec describes, over the artifact of that digest. Raises `Problem`."""
+    inputs = {name: spec[name] for name in GENERATOR_FIELDS if spec.get(name)}
+    key = hashlib.sha256(json.dumps([digest, inputs], sort_keys=True).encode()).hexdigest()
+    built = await _builds.get(key, lambda: _kustomize(tree, spec, timeout))
+    always = (spec.get("postBuild") or {}).get("substituteStrategy") == "Always"
+    if not variables and not always:
+        return [item.rendered for item in built]
+    if len(built) > OFF_LOOP:
+        return await asyncio.to_thread(_substitute_all, built, variables)
+    return _substitute_all(built, variables)
+
+
+async def _kustomize(tree: Path, spec: Mapping[str, Any], timeout: float) -> list[Built]:
+    executable = await binary("kustomize")
+    holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-build-"))
+    try:
+        root = holder / "artifact"
+        folder, shown = await asyncio.to_thread(_prepare, tree, root, spec)
+        home = holder / "home"
+        home.mkdir()
+        finished = await run(
+            [executable, "build", "--load-restrictor", "LoadRestrictionsNone", folder],
+            cwd=root,
+            env={"HOME": str(home), "TMPDIR": str(home), "PATH": os.environ.get("PATH", "")},
+            timeout=timeout,
+        )
+        if finished.code != 0:
+            raise await asyncio.to_thread(_explain, root, folder, finished.stderr.decode(errors="replace"))
+        return await asyncio.to_thread(_read, finished.stdout.decode(), root, folder, shown)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, holder, ignore_errors=True)
+
+
+def _prepare(tree: Path, root: Path, spec: Mapping[str, Any]) -> tuple[Path, bool]:
+    """A private copy (hard links) with the kustomization file in place; the folder to build."""
+    _copy(tree, root)
+    asked = str(spec.get("path") or "")
+    folder = (root / asked.lstrip("/")).resolve()
+    if not folder.is_relative_to(root.resolve()):
+        raise PathProblem(f"kustomization path {asked!r} leaves the artifact")
+    if not folder.is_dir():
+        raise PathProblem(f"kustomization path not found: {asked!r} is no directory of the artifact")
+    shown = generate(root.resolve(), folder, spec)
+    check(root, folder)
+    return folder, shown
+
+
+def _copy(tree: Path, root: Path) -> None:
+    try:
+        shutil.copytree(tree, root, symlinks=True, copy_function=os.link)
+    except (OSError, shutil.Error):  # another file system
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(tree, root, symlinks=True)
+
+
+def _explain(root: Path, folder: Path, stderr: str) -> Problem:
+    """The first unreadable file below the path if there is one, else kustomize's own words without our paths."""
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in {".yaml", ".yml"} and file.is_file():
+            try:
+                for _ in load_all(file.read_text(errors="replace"), str(file.relative_to(root.resolve()))):
+                    pass
+            except ManifestProblem as problem:
+                failure = problem.failures[0]
+                message = f"kustomize build failed: {failure.message}"
+                return BuildProblem(message, failure.next_step, failure.origin)
+    words = stderr.strip().removeprefix("Error: ")
+    for prefix in (str(root.resolve()), str(root)):
+        words = words.replace(f"{prefix}/", "").replace(prefix, ".")
+    return BuildProblem(f"kustomize build failed: {words}", "run `kustomize build` on the path to see the same error")
+
+
+def _read(output: str, root: Path, folder: Path, shown: bool) -> list[Built]:
+    origins = Origins(root.resolve(), folder)
+    built: list[Built] = []
+    for text in split(output):
+        obj = load(text, "kustomize's output")
+        if not isinstance(obj, dict):
+            raise BuildProblem("kustomize build failed: its output holds something that is no object")
+        origin = origins.of(obj)
+        if not shown:
+            _drop_annotation(obj)
+        built.append(Built(text, Rendered(obj, origin)))
+    return built
+
+
+def _drop_annotation(obj: dict[str, Any]) -> None:
+    metadata = obj.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    annotations.pop(ANNOTATION, None)
+    if not annotations:
+        metadata.pop("annotations", None)
+
+
+def _substitute_all(built: list[Built], variables: Mapping[str, str]) -> list[Rendered]:
+    """Every document with its variables; all that cannot be substituted are named at once."""
+    rendered: list[Rendered] = []
+    failures: list[Failure] = []
+    for item in built:
+        try:
+            rendered.append(_substitute(item, variables))
+        except Problem as problem:
+            failures.append(_named(problem.failures[0], item.rendered))
+    if failures:
+        raise Problem(failures)
+    return rendered
+
+
+def _named(failure: Failure, item: Rendered) -> Failure:
+    metadata = item.object.get("metadata") or {}
+    parts = (item.object.get("kind"), metadata.get("namespace"), metadata.get("name"))
+    subject = "/".join(str(part) for part in parts if part)
+    message = f"{subject}: {failure.message}"
+    return Failure(FailureClass.SUBSTITUTION, message, subject, item.origin, failure.next_step)
+
+
+def _substitute(item: Built, variables: Mapping[str, str]) -> Rendered:
+    obj = item.rendered.object
+    metadata = obj.get("metadata") or {}
+    for place in ("labels", "annotations"):
+        if (metadata.get(place) or {}).get(SUBSTITUTE) == "disabled":
+            return item.rendered
+    if "$" not in item.text:
+        return item.rendered
+    changed = load(substitute(item.text, variables), "the substituted manifest")
+    if not isinstance(changed, dict):
+        raise SubstitutionProblem("the result is no object")
+    kept = (metadata.get("annotations") or {}).get(ANNOTATION)
+    if kept is None:
+        _drop_annotation(changed)
+    return Rendered(changed, item.rendered.origin)

@@ -1,0 +1,68 @@
+"""What becomes of the objects when their Kustomization is deleted (KC-6, KC-92)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from fluxless.api import reasons
+from fluxless.api.timestamps import parse_timestamp
+from fluxless.apply.inventory import union
+from fluxless.apply.prune import Pruned, prune, still_there
+from fluxless.kustomize.run import KustomizationRun, Memory
+from fluxless.reconcile.errors import Transient, Waiting, internal
+from fluxless.reconcile.events import Event
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.records import read_json
+
+log = logging.getLogger("fluxless.kustomize")
+POLL = 2.0
+"""Seconds between two looks while termination is awaited (KC-92)."""
+
+
+async def finalize(run: KustomizationRun) -> Outcome:
+    """Delete what the policy says and wait if it says so; GONE releases the object. Raises `Problem`."""
+    document, _ = await read_json(run.services.store, run.memory_name)
+    run.memory = Memory.from_json(document)
+    inventory = union(run.old_inventory, run.memory.applied.pending)
+    if _deletes(run) and inventory:
+        pruned = await prune(run.cluster, run.survey.census, inventory, owner=run.owner)
+        _tell(run, pruned)
+        if pruned.failures:
+            raise Transient(reasons.PRUNE_FAILED, pruned.failures)
+        if run.spec.get("deletionPolicy") == "WaitForTermination":
+            await _await_termination(run, inventory)
+    await run.services.store.delete(run.memory_name)
+    return Outcome(State.GONE)
+
+
+def _deletes(run: KustomizationRun) -> bool:
+    """KC-92: a suspended Kustomization leaves everything alone."""
+    if run.spec.get("suspend"):
+        return False
+    policy = run.spec.get("deletionPolicy") or "MirrorPrune"
+    return policy in {"Delete", "WaitForTermination"} or (policy == "MirrorPrune" and bool(run.spec.get("prune")))
+
+
+def _tell(run: KustomizationRun, pruned: Pruned) -> None:
+    if pruned.deleted:
+        text = "\n".join(f"{subject} deleted" for subject in pruned.deleted)
+        run.changes += [(subject, "deleted") for subject in pruned.deleted]
+        run.tell(Event("Normal", reasons.RECONCILIATION_SUCCEEDED, text, {"revision": run.revision}))
+
+
+async def _await_termination(run: KustomizationRun, inventory: dict[str, str]) -> None:
+    """Look for a few seconds, then let a durable timer wait on; after the timeout the object goes anyway."""
+    until = run.services.clock() + run.services.settings.health_inline
+    while left := await still_there(run.cluster, inventory, owner=run.owner):
+        if _overdue(run):
+            log.warning("cluster=%s object=%s not terminated in time: %s", run.cluster.name, run.ref, ", ".join(left))
+            return
+        if run.services.clock() >= until:
+            text = f"waiting for termination of {', '.join(left[:5])} ({len(left)} in all)"
+            raise Waiting(reasons.PROGRESSING, internal(text), retry_after=POLL, event=False, working=True)
+        await asyncio.sleep(min(POLL, 0.5))
+
+
+def _overdue(run: KustomizationRun) -> bool:
+    return run.services.clock() - parse_timestamp(run.obj["metadata"]["deletionTimestamp"]) > run.timeout

@@ -1,0 +1,120 @@
+"""The kustomization file that is built: the one in the artifact, or a generated one, with the spec merged in
+(KC-64, KC-65). Works on a private copy of the tree; never touches the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.render.manifests import load
+
+NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+"""File names that kustomize recognises."""
+ORIGIN = "originAnnotations"
+
+Kustomization = dict[str, Any]
+
+
+class BuildProblem(Problem):
+    """The path cannot be built."""
+
+    def __init__(self, message: str, next_step: str = "", origin: str = "") -> None:
+        super().__init__(Failure(FailureClass.BUILD, message, origin=origin, next_step=next_step))
+
+
+def generate(root: Path, folder: Path, spec: Mapping[str, Any]) -> bool:
+    """Write the kustomization file of `folder`; whether the user wants to see origin annotations in the result.
+
+    The file always asks for them, because they tell us where each object comes from. Raises `Problem`.
+    """
+    file = kustomization_file(folder)
+    document = _read(root, file) if file is not None else _scan(folder)
+    asked = list(document.get("buildMetadata") or [])
+    if file is not None and not document.get("resources"):
+        asked = [ORIGIN]  # Flux does so, lest kustomize call the file empty
+    _merge(document, folder, spec)
+    asked = list(spec.get("buildMetadata") or asked)
+    document["buildMetadata"] = [*asked, *([] if ORIGIN in asked else [ORIGIN])]
+    target = file or folder / NAMES[0]
+    target.unlink(missing_ok=True)  # the copy shares its files with the cache: replace, never write into
+    target.write_text(json.dumps(document))
+    return ORIGIN in asked
+
+
+def kustomization_file(folder: Path) -> Path | None:
+    """The kustomization file of a folder, or None."""
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+
+
+def _read(root: Path, file: Path) -> Kustomization:
+    name = str(file.relative_to(root))
+    document = load(file.read_text(errors="replace"), name)
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise BuildProblem("a kustomization file must be a mapping", "correct the file", name)
+    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"} | document
+
+
+def _scan(folder: Path) -> Kustomization:
+    """All manifests below; a folder with its own kustomization file counts as one resource and is not entered."""
+    found: list[str] = []
+
+    def visit(directory: Path) -> None:
+        for entry in sorted(directory.iterdir(), key=lambda path: path.name):
+            if entry.is_dir() and not entry.is_symlink():
+                if kustomization_file(entry) is not None:
+                    found.append(str(entry.relative_to(folder)))
+                else:
+                    visit(entry)
+            elif entry.suffix in {".yaml", ".yml"} and entry.is_file():
+                found.append(str(entry.relative_to(folder)))
+
+    visit(folder)
+    document: Kustomization = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    return document | ({"resources": found} if found else {"namespace": "_placeholder"})
+
+
+def _merge(document: Kustomization, folder: Path, spec: Mapping[str, Any]) -> None:
+    for field, target in (("targetNamespace", "namespace"), ("namePrefix",) * 2, ("nameSuffix",) * 2):
+        if spec.get(field):
+            document[target] = spec[field]
+    if spec.get("patches"):
+        document["patches"] = [*(document.get("patches") or []), *spec["patches"]]
+    if spec.get("patchesStrategicMerge"):
+        old = [json.dumps(patch) for patch in spec["patchesStrategicMerge"]]
+        document["patchesStrategicMerge"] = [*(document.get("patchesStrategicMerge") or []), *old]
+    if spec.get("patchesJson6902"):
+        patches = [{**entry, "patch": json.dumps(entry["patch"])} for entry in spec["patchesJson6902"]]
+        document["patchesJson6902"] = [*(document.get("patchesJson6902") or []), *patches]
+    components = [name for name in spec.get("components") or [] if _component(folder, name, spec)]
+    if components:
+        document["components"] = [*(document.get("components") or []), *components]
+    for image in spec.get("images") or []:
+        _merge_image(document, image)
+
+
+def _component(folder: Path, name: str, spec: Mapping[str, Any]) -> bool:
+    if "://" in name or Path(name).is_absolute() or name.startswith("git@"):
+        raise BuildProblem(f"component path '{name}' must be local and relative", "correct spec.components")
+    return (folder / name).exists() or not spec.get("ignoreMissingComponents")
+
+
+def _merge_image(document: Kustomization, image: Mapping[str, Any]) -> None:
+    """Field by field into the entry of that name; tag and digest choose a version and count as one field."""
+    images: list[dict[str, Any]] = document.setdefault("images", [])
+    entry = next((known for known in images if known.get("name") == image["name"]), None)
+    if entry is None:
+        images.append(dict(image))
+        return
+    if image.get("newName"):
+        entry["newName"] = image["newName"]
+    if image.get("newTag") or image.get("digest"):
+        for field in ("newTag", "digest"):
+            entry.pop(field, None)
+            if image.get(field):
+                entry[field] = image[field]

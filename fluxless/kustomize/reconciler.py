@@ -1,0 +1,247 @@
+"""The Kustomization controller: from an artifact to healthy objects in the cluster (KC rows).
+
+A step in which nothing has changed reads one memory blob, compares one digest and looks at shared lists: it fetches,
+renders, applies and writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+from fluxless.api import conditions, reasons
+from fluxless.api.duration import format_duration
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.apply.applier import apply_set
+from fluxless.apply.drift import drifted
+from fluxless.apply.inventory import Inventory, restrict, stale, union, write
+from fluxless.apply.normalise import normalise
+from fluxless.apply.prune import Pruned
+from fluxless.apply.prune import prune as prune_objects
+from fluxless.kustomize.build import GENERATOR_FIELDS, PathProblem, build
+from fluxless.kustomize.finalize import finalize
+from fluxless.kustomize.health import check_health
+from fluxless.kustomize.run import KustomizationRun, Memory
+from fluxless.kustomize.variables import Reference, merge
+from fluxless.reconcile.dependencies import artifact_of, source_of, waits_for
+from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
+from fluxless.reconcile.events import Event
+from fluxless.reconcile.interval import jittered
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.records import read_json
+
+APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune")
+"""Fields of the spec that decide what is applied and how; a change of any other needs no new apply."""
+
+
+class KustomizationController:
+    """`PHASES` is the design; each phase says which conditions it may set."""
+
+    reason = reasons.RECONCILIATION_FAILED
+
+    def __init__(self) -> None:
+        self.phases = PHASES
+
+    async def finalize(self, run: KustomizationRun) -> Outcome:
+        """KC-92."""
+        return await finalize(run)
+
+    def succeed(self, run: KustomizationRun) -> Outcome:
+        """Ready, the revisions, the history and the closing event (KC-41, KC-44, KC-46, KC-96)."""
+        after = jittered(run.interval, f"{run.cluster.name}/{run.interval}")
+        outcome = Outcome(State.READY, after, reasons.RECONCILIATION_SUCCEEDED, run.revision)
+        known = run.obj.get("status") or {}
+        quiet = run.settled and run.healthy_after is None and conditions.is_true(run.obj, "Ready")
+        quiet = quiet and known.get("lastAppliedRevision") == run.revision
+        quiet = quiet and known.get("observedGeneration") == run.generation
+        if quiet and not run.requested:
+            return outcome
+        run.status.mark("Ready", "True", reasons.RECONCILIATION_SUCCEEDED, f"Applied revision: {run.revision}")
+        run.status.set(lastAppliedRevision=run.revision, lastAttemptedRevision=run.revision)
+        run.status.remember(run.inputs, reasons.RECONCILIATION_SUCCEEDED, run.seconds(), {"revision": run.revision})
+        if not quiet:
+            text = f"Reconciliation finished in {format_duration(round(run.seconds(), 3))}, "
+            text += f"next run in {format_duration(run.interval)}"
+            metadata = self.event_metadata(run) | {"commit_status": "update"}
+            run.tell(Event("Normal", reasons.RECONCILIATION_SUCCEEDED, text, metadata))
+        return outcome
+
+    def retry_after(self, run: KustomizationRun) -> float | None:
+        """CM-28: the retry interval, without backoff."""
+        return run.retry_interval
+
+    def event_metadata(self, run: KustomizationRun) -> dict[str, str]:
+        """CM-20."""
+        return {"revision": run.revision}
+
+
+async def resolve_source(run: KustomizationRun) -> None:
+    """Find the artifact to apply (KC-60). Ready=False ArtifactFailed while there is none."""
+    source = source_of(run.obj)
+    if source is None:
+        raise Stalled(reasons.ARTIFACT_FAILED, internal("spec.sourceRef is missing"))
+    if run.services.settings.no_cross_namespace_refs and source.namespace != run.ref.namespace:
+        text = f"can't access '{source}', cross-namespace references have been blocked"
+        raise Stalled(reasons.ACCESS_DENIED, Failure(FailureClass.FORBIDDEN, text, str(run.ref)))
+    artifact = artifact_of(run.survey.world.get(source))
+    if artifact is None:
+        _wait_for_others(run)
+    else:
+        run.artifact, run.revision = artifact, str(artifact.get("revision", ""))
+
+
+async def check_dependencies(run: KustomizationRun) -> None:
+    """Ready=False DependencyNotReady until every dependency is ready (KC-62); a cycle is an error at once."""
+    _wait_for_others(run)
+
+
+def _wait_for_others(run: KustomizationRun) -> None:
+    wait = waits_for(run.obj, run.survey.world)
+    if wait is None:
+        return
+    if wait.impossible:
+        step = "remove one of these dependsOn entries"
+        failure = Failure(FailureClass.DEPENDENCY, wait.message, str(run.ref), next_step=step)
+        raise Stalled(wait.reason, failure, others=True)
+    told = wait.reason == reasons.DEPENDENCY_NOT_READY
+    cls = FailureClass.DEPENDENCY if told else FailureClass.SOURCE_NOT_FOUND
+    raise Waiting(
+        wait.reason,
+        Failure(cls, wait.message, str(run.ref)),
+        retry_after=run.services.settings.requeue_dependency,
+        others=True,
+        event=told,
+    )
+
+
+async def recall(run: KustomizationRun) -> None:
+    """Read what is remembered of the last apply. Sets no condition."""
+    document, _ = await read_json(run.services.store, run.memory_name)
+    run.memory = Memory.from_json(document)
+
+
+async def read_variables(run: KustomizationRun) -> None:
+    """Collect the variables (KC-69) and name the inputs. Ready=False BuildFailed when one cannot be had."""
+    post_build = run.spec.get("postBuild") or {}
+    found: list[Reference] = []
+    for ref in post_build.get("substituteFrom") or []:
+        read = run.survey.references.secret if ref["kind"] == "Secret" else run.survey.references.config_map
+        data = await read(run.ref.namespace, ref["name"])
+        found.append(Reference(ref["kind"], ref["name"], bool(ref.get("optional")), data))
+    try:
+        run.variables = merge(found, post_build.get("substitute") or {})
+    except Problem as problem:
+        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
+    spec = {name: run.spec[name] for name in APPLY_FIELDS if run.spec.get(name) is not None}
+    text = json.dumps([run.artifact["digest"], spec, sorted(run.variables.items())], sort_keys=True)
+    run.inputs = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+async def detect_drift(run: KustomizationRun) -> None:
+    """When the inputs are those of the last apply, look for objects that somebody else has changed (design 5)."""
+    record = run.memory.applied
+    if record.inputs == run.inputs and not record.pending:
+        wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))
+        run.drifted = await drifted(run.survey.census, record, status=wait)
+
+
+async def fetch(run: KustomizationRun) -> None:
+    """Have the artifact on this worker (KC-63). Waits when its blob is gone: the source will make it anew."""
+    if run.settled:
+        return
+    run.say("Fetching manifests")
+    run.tree = await run.services.artifacts.tree(run.artifact)
+    if run.tree is None:
+        text = "Source is not ready, artifact not found, retrying in 30s"
+        raise Waiting(
+            reasons.ARTIFACT_FAILED,
+            Failure(FailureClass.SOURCE_NOT_FOUND, text, str(run.ref)),
+            retry_after=run.services.settings.requeue_dependency,
+            event=False,
+        )
+
+
+async def render(run: KustomizationRun) -> None:
+    """Build and substitute (KC-64..74). Ready=False BuildFailed."""
+    if run.tree is None:
+        return
+    run.status.set(lastAttemptedRevision=run.revision)
+    run.say("Building manifests")
+    try:
+        run.rendered = await build(run.tree, run.artifact["digest"], run.spec, run.variables)
+    except PathProblem as problem:
+        raise Transient(reasons.ARTIFACT_FAILED, problem.failures) from problem
+    except Problem as problem:
+        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
+
+
+async def apply(run: KustomizationRun) -> None:
+    """Make the cluster hold what was rendered (KC-75..90). Ready=False ReconciliationFailed."""
+    if run.tree is None:
+        return
+    run.say("Detecting drift")
+    await run.keep()
+    common = run.spec.get("commonMetadata") or {}
+    try:
+        manifests = normalise(
+            run.rendered, run.owner, labels=common.get("labels"), annotations=common.get("annotations")
+        )
+        run.applied = await apply_set(
+            run.cluster,
+            run.survey.census,
+            manifests,
+            owner=run.owner,
+            previous=run.memory.applied,
+            force=bool(run.spec.get("force")),
+            before_create=lambda inventory: _write_ahead(run, inventory),
+        )
+    except Problem as problem:
+        run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), {"revision": run.revision})
+        raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
+    run.changes += [(change.subject, change.action) for change in run.applied.changes if change.action != "unchanged"]
+    if run.applied.changed:
+        text = "\n".join(f"{subject} {action}" for subject, action in run.changes)
+        run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
+
+
+async def _write_ahead(run: KustomizationRun, inventory: Inventory) -> None:
+    """Before the first write: after a crash, what may be in the cluster is known although no inventory names it."""
+    run.memory.applied = replace(run.memory.applied, pending=union(run.memory.applied.pending, inventory))
+    await run.save_memory()
+
+
+async def prune(run: KustomizationRun) -> None:
+    """Delete what is no longer wanted (KC-91), write the inventory. Ready=False PruneFailed; survivors stay in it."""
+    if run.applied is None:
+        return
+    wanted = run.applied.inventory
+    left = stale(union(run.old_inventory, run.memory.applied.pending), wanted) if run.spec.get("prune") else {}
+    pruned = await prune_objects(run.cluster, run.survey.census, left, owner=run.owner) if left else Pruned()
+    run.status.set(inventory=write(union(wanted, restrict(left, pruned.survivors))))
+    if pruned.deleted:
+        run.changes += [(subject, "deleted") for subject in pruned.deleted]
+        text = "\n".join(f"{subject} deleted" for subject in pruned.deleted)
+        run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
+    pending = restrict(left, pruned.survivors)
+    record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
+    same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on
+    run.memory = Memory(record, run.memory.checking_since if same else None)
+    await run.save_memory()
+    if pruned.failures:
+        run.status.remember(run.checksum, reasons.PRUNE_FAILED, run.seconds(), {"revision": run.revision})
+        raise Transient(reasons.PRUNE_FAILED, pruned.failures)
+
+
+PHASES = (
+    resolve_source,
+    check_dependencies,
+    recall,
+    read_variables,
+    detect_drift,
+    fetch,
+    render,
+    apply,
+    prune,
+    check_health,
+)

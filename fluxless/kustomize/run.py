@@ -1,0 +1,119 @@
+"""One step over one Kustomization: the fields that its phases hand to each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fluxless.api.duration import format_duration
+from fluxless.api.kinds import Kind
+from fluxless.apply.inventory import Inventory, read
+from fluxless.apply.owner import Owner
+from fluxless.apply.record import AppliedRecord
+from fluxless.reconcile.interval import seconds
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.records import applied_name, write_json
+from fluxless.reconcile.run import Run
+from fluxless.reconcile.services import Services
+from fluxless.reconcile.survey import Survey
+
+if TYPE_CHECKING:
+    from fluxless.apply.applier import Applied
+    from fluxless.apply.drift import Drift
+    from fluxless.kustomize.build import Rendered
+
+SHORTEST_TIMEOUT = 30.0
+"""Seconds; KC-3."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is kept of a Kustomization between steps, besides its status. Losing it costs one full apply.
+
+    `checking_since` is when the health check that is under way began (seconds since the epoch); None when none is.
+    """
+
+    applied: AppliedRecord = field(default_factory=AppliedRecord)
+    checking_since: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is kept."""
+        return {"applied": self.applied.to_json(), "checkingSince": self.checking_since}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Memory:
+        """The reverse of `to_json`; an unreadable document counts as lost."""
+        since = document.get("checkingSince")
+        return cls(
+            AppliedRecord.from_json(document.get("applied")),
+            float(since) if isinstance(since, int | float) else None,
+        )
+
+
+class KustomizationRun(Run):
+    """The state of the step; every field is set by the phase named beside it."""
+
+    def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
+        super().__init__(kind, obj, survey, services)
+        self.owner = Owner(self.ref.name, self.ref.namespace)
+        self.memory = Memory()  # recall
+        self.artifact: dict[str, Any] = {}  # resolve_source
+        self.variables: dict[str, str] = {}  # read_variables
+        self.inputs = ""  # read_variables
+        self.drifted: Mapping[str, Drift] | None = None  # detect_drift: None means that the inputs are new
+        self.tree: Path | None = None  # fetch
+        self.rendered: list[Rendered] = []  # render
+        self.applied: Applied | None = None  # apply
+        self.healthy_after: float | None = None  # check_health: seconds, when a check that had to wait has passed
+
+    @property
+    def settled(self) -> bool:
+        """Whether the cluster holds what the inputs describe, so that nothing is fetched, rendered or applied."""
+        return self.drifted is not None and not self.drifted
+
+    @property
+    def checksum(self) -> str:
+        """The digest of the rendered objects (KC-44): those of this step, else those of the last apply."""
+        digests = sorted(entry.digest for entry in self.memory.applied.entries.values())
+        return "sha256:" + hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between drift checks (KC-1)."""
+        return seconds(self.spec, "interval", 600.0)
+
+    @property
+    def retry_interval(self) -> float:
+        """Seconds until a failure is tried again (KC-2)."""
+        return seconds(self.spec, "retryInterval", self.interval)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for apply and health together (KC-3)."""
+        return max(SHORTEST_TIMEOUT, seconds(self.spec, "timeout", self.interval - 30.0))
+
+    @property
+    def old_inventory(self) -> Inventory:
+        """What the status says is in the cluster."""
+        return read(self.obj.get("status") or {})
+
+    def say(self, doing: str) -> None:
+        """Progress in Flux's words (KC-49)."""
+        self.progress(f"{doing} for revision {self.revision} with a timeout of {format_duration(self.timeout)}")
+
+    @property
+    def memory_name(self) -> str:
+        """The blob of the memory."""
+        return applied_name(self.cluster.name, self.ref)
+
+    async def save_memory(self) -> None:
+        """Keep what later steps need. Raises `StoreUnavailable`."""
+        await write_json(self.services.store, self.memory_name, self.memory.to_json())
+
+    def notable(self, outcome: Outcome) -> bool:
+        """Whether the run record is worth keeping: something was done, went wrong or came to its end."""
+        quiet = self.settled and outcome.state is State.READY and self.healthy_after is None
+        return not quiet and outcome.state is not State.WAITING

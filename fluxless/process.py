@@ -1,0 +1,93 @@
+"""What we spawn: the only room that starts processes. Callers are `render/`; nothing here knows what a binary means."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A process that has ended: its exit code and what it wrote."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class ProcessProblem(Problem):
+    """The process could not be started, took too long or wrote too much."""
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(Failure(FailureClass.INTERNAL, message, next_step=next_step))
+
+
+async def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout: float,
+    max_output: int = 256 * 1024 * 1024,
+) -> Finished:
+    """Run to the end within `timeout` seconds and `max_output` bytes, else kill the whole process group.
+
+    The environment is exactly `env`: nothing of ours leaks into a child. Raises `ProcessProblem`.
+    """
+    name = Path(argv[0]).name
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(str(argument) for argument in argv),
+            cwd=cwd,
+            env=dict(env or {}),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcessProblem(f"{name} cannot be started: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(timeout):
+            stdout, stderr, _ = await asyncio.gather(
+                _read(process.stdout, max_output, name),
+                _read(process.stderr, max_output, name),
+                _write(process.stdin, stdin),
+            )
+            code = await process.wait()
+    except TimeoutError:
+        raise ProcessProblem(f"{name} took longer than {timeout:.0f} s", "raise spec.timeout, or build less") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return Finished(code, stdout, stderr)
+
+
+async def _read(stream: asyncio.StreamReader | None, limit: int, name: str) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while stream is not None and (chunk := await stream.read(1 << 16)):
+        size += len(chunk)
+        if size > limit:
+            raise ProcessProblem(f"{name} wrote more than {limit // 1024 // 1024} MiB", "split the path into several")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _write(stream: asyncio.StreamWriter | None, data: bytes) -> None:
+    if stream is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()

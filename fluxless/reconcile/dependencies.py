@@ -1,0 +1,128 @@
+"""Who waits for whom (KC-62), over a `World`. Pure: plans and steps ask the same questions of the same snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fluxless.api import conditions, reasons
+from fluxless.reconcile.world import Ref, World
+
+CHAIN_LIMIT = 50
+"""Links that are followed to name the end of a chain; a chain through a cycle has no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why an object may not run yet, with the condition reason that says so.
+
+    `impossible` means that waiting cannot help: the user must change a reference.
+    """
+
+    message: str
+    reason: str = reasons.DEPENDENCY_NOT_READY
+    impossible: bool = False
+
+
+def references(obj: Mapping[str, Any]) -> list[Ref]:
+    """The objects named in `spec.dependsOn`, in order; the namespace defaults to the object's own (KC-9)."""
+    me = Ref.of(obj)
+    return [
+        Ref(me.kind, entry.get("namespace") or me.namespace, entry["name"])
+        for entry in obj.get("spec", {}).get("dependsOn") or []
+    ]
+
+
+def source_of(obj: Mapping[str, Any]) -> Ref | None:
+    """The source that a Kustomization consumes, or None for kinds without `spec.sourceRef`."""
+    ref = obj.get("spec", {}).get("sourceRef")
+    if not ref:
+        return None
+    return Ref(ref["kind"], ref.get("namespace") or obj["metadata"].get("namespace", ""), ref["name"])
+
+
+def artifact_of(source: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The artifact in a source's status, or None while there is none."""
+    artifact = (source or {}).get("status", {}).get("artifact")
+    return artifact if isinstance(artifact, dict) and artifact.get("digest") else None
+
+
+def waits_for(obj: Mapping[str, Any], world: World) -> Blocked | None:
+    """The first reason why the object must wait: its source (KC-60), then its dependencies (KC-62)."""
+    source = source_of(obj)
+    if source is not None:
+        found = world.get(source)
+        if found is None:
+            return Blocked(f"Source '{source}' not found", reasons.ARTIFACT_FAILED)
+        if artifact_of(found) is None:
+            return Blocked("Source artifact not found, retrying in 30s", reasons.ARTIFACT_FAILED)
+    return _dependency(obj, world)
+
+
+def _dependency(obj: Mapping[str, Any], world: World) -> Blocked | None:
+    if not references(obj):
+        return None
+    if loop := cycle(Ref.of(obj), world):
+        path = " -> ".join(f"{ref.namespace}/{ref.name}" for ref in loop)
+        return Blocked(f"dependency cycle: {path}", impossible=True)
+    message = _first_unready(obj, world)[0]
+    return Blocked(message + _root(obj, world)) if message else None
+
+
+def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str, Any] | None]:
+    """What is wrong with the first dependency that is not ready, and that dependency; ("", None) when all are."""
+    for ref in references(obj):
+        name = f"{ref.namespace}/{ref.name}"
+        dependency = world.get(ref)
+        if dependency is None:
+            return f"dependency '{name}' not found", None
+        status = dependency.get("status", {})
+        if status.get("observedGeneration") != dependency["metadata"].get("generation") or not conditions.is_true(
+            dependency, "Ready"
+        ):
+            return f"dependency '{name}' is not ready", dependency
+        if not _up_to_date(obj, dependency, world):
+            return f"dependency '{name}' revision is not up to date", dependency
+    return "", None
+
+
+def _root(obj: Mapping[str, Any], world: World) -> str:
+    """What stands at the end of the chain that the object waits for, so that it is named on all of the chain."""
+    last, message = _first_unready(obj, world)[1], ""
+    for _ in range(CHAIN_LIMIT):
+        if last is None:
+            break
+        if (last.get("spec") or {}).get("suspend"):
+            name = f"{last['metadata'].get('namespace', '')}/{last['metadata']['name']}"
+            return f" (it waits in the end for '{name}', which is suspended)"
+        found, last = _first_unready(last, world)
+        message = found or message
+    return f" (in the end: {message})" if message else ""
+
+
+def _up_to_date(obj: Mapping[str, Any], dependency: Mapping[str, Any], world: World) -> bool:
+    """Two objects of one source: the dependency must have applied the source's current revision (KC-62)."""
+    source = source_of(obj)
+    if source is None or source != source_of(dependency):
+        return True
+    artifact = artifact_of(world.get(source))
+    return artifact is None or dependency.get("status", {}).get("lastAppliedRevision") == artifact.get("revision")
+
+
+def cycle(start: Ref, world: World) -> tuple[Ref, ...]:
+    """The shortest way from `start` back to itself along `dependsOn`, both ends included; empty when there is none."""
+    paths: list[tuple[Ref, ...]] = [(start,)]
+    seen: set[Ref] = set()
+    while paths:
+        nearer: list[tuple[Ref, ...]] = []
+        for path in paths:
+            obj = world.get(path[-1])
+            for ref in references(obj) if obj is not None else ():
+                if ref == start:
+                    return (*path, ref)
+                if ref not in seen:
+                    seen.add(ref)
+                    nearer.append((*path, ref))
+        paths = nearer
+    return ()

@@ -1,0 +1,165 @@
+"""Runs the phases of a controller over one object and writes what came of it: the only place that turns errors into
+conditions, events and the time of the next look (CM-1, CM-3, CM-4, CM-6, CM-28).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from fluxless.api import reasons
+from fluxless.api.failure import Failure, Problem
+from fluxless.api.unbuilt import unbuilt_fields
+from fluxless.kube.errors import ApiProblem, Unreachable
+from fluxless.reconcile.errors import Stalled, Transient, Waiting
+from fluxless.reconcile.events import Event
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.run import Run
+
+R_contra = TypeVar("R_contra", bound=Run, contravariant=True)
+AnyRun = TypeVar("AnyRun", bound=Run)
+TERMINAL = "Reconciliation failed terminally due to configuration error"
+
+
+class Controller(Protocol[R_contra]):
+    """What one kind does alone. `phases` is its design; a phase returns an `Outcome` to end the step early.
+
+    `reason` is the condition reason of a `Problem` that says none. `retry_after(run)` is the wait after a failure in
+    seconds, None for exponential backoff.
+    """
+
+    @property
+    def phases(self) -> Sequence[Callable[[Any], Awaitable[Outcome | None]]]:
+        """The steps, in order."""
+        ...
+
+    reason: str
+
+    async def finalize(self, run: R_contra) -> Outcome:
+        """Undo what the object did to the world; the loop then removes the finalizer unless the outcome waits."""
+        ...
+
+    def succeed(self, run: R_contra) -> Outcome:
+        """Every phase has passed: set the conditions and fields of success."""
+        ...
+
+    def retry_after(self, run: R_contra) -> float | None:
+        """Seconds until a failed object is tried again; None for exponential backoff."""
+        ...
+
+    def event_metadata(self, run: R_contra) -> dict[str, str]:
+        """What every event of this run carries (CM-20)."""
+        ...
+
+
+async def step(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
+    """Work on one object, then write its status and events. Raises nothing but cancellation."""
+    ticker = asyncio.create_task(_tick(run))
+    try:
+        outcome = await _attempt(controller, run)
+    finally:
+        ticker.cancel()
+        await asyncio.gather(ticker, return_exceptions=True)
+    return await _write(run, outcome)
+
+
+async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
+    try:
+        if run.deleting:
+            return await _delete(controller, run)
+        _refuse_unbuilt(run)
+        for phase in controller.phases:
+            ended = await phase(run)
+            if ended is not None:
+                run.status.handled()
+                return ended
+    except Problem as problem:
+        return _failed(controller, run, problem)
+    outcome = controller.succeed(run)
+    run.status.unmark("Reconciling", "Stalled")
+    run.status.set(observedGeneration=run.generation)
+    run.status.handled()
+    return outcome
+
+
+def _refuse_unbuilt(run: Run) -> None:
+    """A field that this engine does not know yet is never ignored: the object says so and waits for its user."""
+    fields = unbuilt_fields(run.kind.kind, run.spec)
+    if fields:
+        names = ", ".join(f"spec.{name}" for name in fields)
+        raise Stalled(
+            reasons.UNSUPPORTED_FIELD,
+            Failure(
+                cls=reasons.UNSUPPORTED_FIELD_CLASS,
+                message=f"{names} is not supported by this version of Fluxless",
+                subject=str(run.ref),
+                next_step="remove the field, or run this object with a version that supports it",
+            ),
+        )
+
+
+async def _delete(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
+    outcome = await controller.finalize(run)
+    if outcome.state is State.GONE:
+        await run.send_events()  # while the object is still there to point at
+        await run.release()
+    return outcome
+
+
+def _failed(controller: Controller[AnyRun], run: AnyRun, problem: Problem) -> Outcome:
+    ended = problem if isinstance(problem, Stalled | Waiting | Transient) else None
+    if ended is None:
+        ended = Transient(controller.reason, problem.failures)
+    run.ended = ended
+    message = str(ended)
+    if isinstance(ended, Waiting) and ended.working:
+        return Outcome(State.WAITING, ended.retry_after, ended.reason, run.revision)
+    run.status.handled()
+    if ended.condition:
+        run.status.mark(ended.condition, "True", ended.reason, message)
+    if isinstance(ended, Stalled):
+        if not ended.condition:
+            message = f"{TERMINAL}: {message}"
+        run.status.unmark("Reconciling")
+        run.status.mark("Stalled", "True", ended.reason, message)
+        run.status.set(observedGeneration=run.generation)
+    elif (working := run.status.condition("Reconciling")) is not None:
+        run.status.mark("Reconciling", "True", reasons.PROGRESSING_WITH_RETRY, working["message"])
+    run.status.mark("Ready", "False", ended.reason, message)
+    if ended.event:
+        waiting = isinstance(ended, Waiting)
+        metadata = controller.event_metadata(run)
+        run.tell(Event("Normal" if waiting else "Warning", ended.reason, message, metadata))
+    if ended.others:
+        return Outcome(State.BLOCKED, None, ended.reason, run.revision)
+    if isinstance(ended, Stalled):
+        return Outcome(State.STALLED, None, ended.reason, run.revision)
+    if isinstance(ended, Waiting):
+        return Outcome(State.WAITING, ended.retry_after, ended.reason, run.revision)
+    return Outcome(State.RETRY, controller.retry_after(run), ended.reason, run.revision)
+
+
+async def _tick(run: Run) -> None:
+    """Write progress once a step lasts over a second, then whenever it has moved on."""
+    while True:
+        await asyncio.sleep(run.services.settings.progress_after)
+        try:
+            await run.write_status()
+        except ApiProblem:
+            continue  # the final write tells what is wrong
+
+
+async def _write(run: Run, outcome: Outcome) -> Outcome:
+    """Status and events together. When the API server is away the step is due again: nothing was told yet."""
+    try:
+        if outcome.state is State.GONE:
+            return outcome
+        await asyncio.gather(run.write_status(), run.send_events())
+    except Unreachable as problem:
+        run.ended = Transient(reasons.FAILED, problem.failures)
+        return Outcome(State.RETRY, 1.0, reasons.FAILED, run.revision)
+    except ApiProblem as problem:
+        run.ended = Transient(reasons.FAILED, problem.failures)
+        return Outcome(State.RETRY, None, reasons.FAILED, run.revision)
+    return outcome

@@ -1,0 +1,41 @@
+"""What one step over one object came to: a small, frozen, JSON-able value for the schedule (design, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The closed list of ends of a step; one letter each, because a thousand of them travel in one payload."""
+
+    READY = "r"
+    WAITING = "w"
+    BLOCKED = "b"
+    RETRY = "t"
+    STALLED = "s"
+    GONE = "g"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`after` is the number of seconds until the next look: None leaves it to the plan.
+
+    The plan then uses the retry rule of the kind (RETRY), waits for a change of the object (STALLED) or looks at it
+    again whenever anything changes, because the remedy lies in another object (BLOCKED).
+    """
+
+    state: State
+    after: float | None = None
+    reason: str = ""
+    revision: str = ""
+
+    def to_json(self) -> list[object]:
+        """The two parts that the schedule needs, as `[state, after]`."""
+        return [self.state.value, None if self.after is None else round(self.after, 3)]
+
+    @classmethod
+    def from_json(cls, data: list[object]) -> Outcome:
+        """The reverse of `to_json`."""
+        after = data[1]
+        return cls(State(str(data[0])), float(after) if isinstance(after, int | float) else None)

@@ -1,0 +1,157 @@
+"""One step over one object: what phases read, and what they leave behind for `loop.py` to write.
+
+Controllers subclass `Run` with the fields that their phases hand to each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fluxless.api.kinds import FINALIZER, Kind
+from fluxless.api.timestamps import format_timestamp
+from fluxless.kube.errors import Conflict, NotFound
+from fluxless.reconcile.errors import Ended
+from fluxless.reconcile.events import Event, emit
+from fluxless.reconcile.outcome import Outcome
+from fluxless.reconcile.services import Services
+from fluxless.reconcile.status import RECONCILE_ANNOTATION, StatusDraft
+from fluxless.reconcile.survey import Survey
+from fluxless.reconcile.world import Ref
+
+
+class Run:
+    """The object, the survey it was found in, the services, and the drafts of status, events and run record."""
+
+    def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
+        self.kind = kind
+        self.obj = obj
+        self.survey = survey
+        self.services = services
+        self.cluster = survey.cluster
+        self.ref = Ref.of(obj)
+        self.status = StatusDraft(obj, services.clock)
+        self.started = services.clock()
+        self.events: list[Event] = []
+        self.changes: list[tuple[str, str]] = []
+        """What the step did to other objects, as `(subject, action)`, for the run record."""
+        self.revision = ""
+        self.ended: Ended | None = None
+        self._writing = asyncio.Lock()
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec as the API server stored it, defaults included."""
+        spec: dict[str, Any] = self.obj.get("spec") or {}
+        return spec
+
+    @property
+    def generation(self) -> int:
+        """The generation of the spec."""
+        return int(self.obj["metadata"].get("generation", 0))
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the user has deleted the object and only our finalizer keeps it."""
+        return bool(self.obj["metadata"].get("deletionTimestamp"))
+
+    @property
+    def requested(self) -> bool:
+        """Whether a reconcile request waits to be noted as handled (CM-6)."""
+        wanted = (self.obj["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
+        return wanted is not None and wanted != (self.obj.get("status") or {}).get("lastHandledReconcileAt")
+
+    def seconds(self) -> float:
+        """How long the step has run."""
+        return max(0.0, self.services.clock() - self.started)
+
+    def progress(self, message: str) -> None:
+        """Say what the step is doing (CM-3). It is written only when the step lasts (design, section 4)."""
+        self.status.mark("Ready", "Unknown", "Progressing", "Reconciliation in progress")
+        self.status.mark("Reconciling", "True", "Progressing", message)
+
+    def tell(self, event: Event) -> None:
+        """Queue an event; it is sent with the status."""
+        self.events.append(event)
+
+    async def write_status(self) -> None:
+        """One merge patch with what has changed since the last one; nothing when nothing has."""
+        async with self._writing:
+            changes = self.status.changes()
+            if not changes:
+                return
+            draft = self.status.snapshot()
+            resource = await self.cluster.resource(self.kind.api_version, self.kind.kind)
+            try:
+                await self.cluster.patch(
+                    resource,
+                    self.ref.name,
+                    self.ref.namespace,
+                    body={"status": changes},
+                    subresource="status",
+                    manager=self.kind.status_manager,
+                )
+            except NotFound:
+                return  # deleted meanwhile: there is nobody left to tell
+            self.status.wrote(draft)
+
+    async def send_events(self) -> None:
+        """Send what was queued, in order of time but at once."""
+        events, self.events = self.events, []
+        now = self.services.clock()
+        await asyncio.gather(*(emit(self.cluster, self.kind, self.obj, event, now) for event in events))
+
+    async def keep(self) -> None:
+        """Add our finalizer before the first thing that deletion would have to undo (CM-5)."""
+        if FINALIZER not in (self.obj["metadata"].get("finalizers") or []):
+            await self._set_finalizers([*(self.obj["metadata"].get("finalizers") or []), FINALIZER])
+
+    async def release(self) -> None:
+        """Remove our finalizer: the object may go."""
+        left = [name for name in self.obj["metadata"].get("finalizers") or [] if name != FINALIZER]
+        await self._set_finalizers(left)
+
+    async def _set_finalizers(self, finalizers: list[str]) -> None:
+        resource = await self.cluster.resource(self.kind.api_version, self.kind.kind)
+        metadata = self.obj["metadata"]
+        body = {"metadata": {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}}
+        try:
+            self.obj = await self.cluster.patch(
+                resource, self.ref.name, self.ref.namespace, body=body, manager=self.kind.component
+            )
+        except NotFound:
+            return
+        except Conflict:  # somebody else wrote the object since the survey: look again, then say the same
+            fresh = await self.cluster.get(resource, self.ref.name, self.ref.namespace)
+            if fresh is None or (fresh["metadata"].get("finalizers") or []) == finalizers:
+                return
+            wanted = FINALIZER in finalizers
+            theirs = [name for name in fresh["metadata"].get("finalizers") or [] if name != FINALIZER]
+            body["metadata"] = {
+                "finalizers": [*theirs, FINALIZER] if wanted else theirs,
+                "resourceVersion": fresh["metadata"]["resourceVersion"],
+            }
+            self.obj = await self.cluster.patch(
+                resource, self.ref.name, self.ref.namespace, body=body, manager=self.kind.component
+            )
+
+    def record(self, outcome: Outcome) -> dict[str, Any]:
+        """The run record: what `fluxless logs` prints."""
+        record: dict[str, Any] = {
+            "ts": format_timestamp(self.started),
+            "cluster": self.cluster.name,
+            "kind": self.ref.kind,
+            "namespace": self.ref.namespace,
+            "name": self.ref.name,
+            "revision": self.revision or outcome.revision,
+            "result": outcome.state.name.lower(),
+            "reason": outcome.reason,
+            "message": (self.status.condition("Ready") or {}).get("message", ""),
+            "seconds": round(self.seconds(), 3),
+        }
+        if self.changes:
+            record["changes"] = [{"subject": subject, "action": action} for subject, action in self.changes]
+        if self.ended is not None:
+            record["message"] = str(self.ended)
+            record["failures"] = [failure.to_json() for failure in self.ended.failures]
+        return record

@@ -1,0 +1,37 @@
+"""What every step may use besides the cluster: made once per worker by the composition root."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fluxless.artifacts.cache import ArtifactCache
+from fluxless.artifacts.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """App settings that change how objects are reconciled. Times in seconds.
+
+    `requeue_dependency` is Flux's flag of that name; `progress_after` is how long a step runs before its progress is
+    written; `health_inline` is how long a health check may poll inside a step before it becomes a durable wait, and
+    `health_poll` the time between two looks after that (KC-93).
+    """
+
+    artifact_base_url: str = "https://artifacts.invalid"
+    requeue_dependency: float = 30.0
+    progress_after: float = 1.0
+    health_inline: float = 3.0
+    health_poll: float = 5.0
+    no_cross_namespace_refs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The store, the worker's artifact cache, the settings and the clock (seconds since the epoch)."""
+
+    store: Store
+    artifacts: ArtifactCache
+    settings: Settings = field(default_factory=Settings)
+    clock: Callable[[], float] = time.time

@@ -1,0 +1,32 @@
+"""What one look at a cluster found, shared by everything that is reconciled on its strength.
+
+The engine takes a survey for every plan and hands it to the steps that the plan started (in the same worker), so a
+thousand objects cost one LIST per kind and one GET per Secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from fluxless.api.kinds import Kind
+from fluxless.apply.census import Census
+from fluxless.kube.client import Cluster
+from fluxless.reconcile import world as worlds
+from fluxless.reconcile.secrets import References
+from fluxless.reconcile.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A world with the lazy parts around it: a census of applied objects and the Secrets that are referred to."""
+
+    cluster: Cluster
+    world: World
+    census: Census
+    references: References
+
+
+async def take(cluster: Cluster, kinds: Iterable[Kind], clock: Callable[[], float]) -> Survey:
+    """List the Flux objects now; everything else is read when somebody asks for it."""
+    return Survey(cluster, await worlds.take(cluster, kinds, clock()), Census(cluster), References(cluster))

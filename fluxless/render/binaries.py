@@ -1,0 +1,51 @@
+"""Where the Go binaries are: an app setting, the package's `bin` folder, the tools' cache, or PATH.
+
+The package may have lost its executable bits (azure-facts B), so a shipped binary is copied to the temp folder first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from fluxless.process import ProcessProblem
+
+SHIPPED = Path(__file__).resolve().parents[2] / "bin"
+
+
+async def binary(name: str) -> Path:
+    """The path of an executable. Raises `ProcessProblem` that says how to get one."""
+    return await asyncio.to_thread(_find, name)
+
+
+@lru_cache(maxsize=8)
+def _find(name: str) -> Path:
+    setting = f"FLUXLESS_{name.upper()}"
+    if configured := os.environ.get(setting):
+        path = Path(configured)
+        if not path.is_file():
+            raise ProcessProblem(f"{setting} names {configured}, which does not exist", "correct the app setting")
+        return path
+    shipped = SHIPPED / name
+    if shipped.is_file():
+        return shipped if os.access(shipped, os.X_OK) else _executable_copy(shipped)
+    if found := shutil.which(name):
+        return Path(found)
+    raise ProcessProblem(f"there is no {name} binary", f"ship one in bin/{name}, or set {setting} to its path")
+
+
+def _executable_copy(shipped: Path) -> Path:
+    data = shipped.read_bytes()
+    target = Path(tempfile.gettempdir()) / f"fluxless-{shipped.name}-{hashlib.sha256(data).hexdigest()[:16]}"
+    if not target.exists():
+        handle, temporary = tempfile.mkstemp(dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).chmod(0o755)
+        Path(temporary).replace(target)
+    return target

@@ -1,0 +1,1 @@
+"""What Flux's source-controller does alone: watch a source and keep its newest revision as an artifact."""

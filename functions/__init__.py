@@ -1,0 +1,1 @@
+"""The Azure door: triggers and Durable Functions. Translates between Azure and the engine, never decides."""

@@ -1,0 +1,65 @@
+"""The steps of the orchestrations. An activity never raises: an exception text over 64 KB would hang Durable, so what
+went wrong comes back as `{ok, reason, summary}` and the full text is logged or kept in the store.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import azure.durable_functions as df
+
+from functions import host
+
+blueprint = df.Blueprint()
+log = logging.getLogger("fluxless.functions")
+SUMMARY_LIMIT = 1000
+"""Characters of an error that travel through Durable."""
+
+
+@blueprint.activity_trigger(input_name="message")
+async def plan(message: dict[str, Any]) -> dict[str, Any]:
+    """`{cluster, inFlight, finished, draining}` to `{ok, batches, wakeAfter, counts, summary}`."""
+
+    async def work() -> dict[str, Any]:
+        steps = await host.engine().plan(
+            message["cluster"], message["inFlight"], message["finished"], draining=message["draining"]
+        )
+        return steps.to_json()
+
+    return await _safely("plan", message["cluster"], work())
+
+
+@blueprint.activity_trigger(input_name="message")
+async def reconcile(message: dict[str, Any]) -> dict[str, Any]:
+    """`{cluster, batch}` to `{ok, outcomes, summary}`; outcomes are in the order of the schedule's batch."""
+
+    async def work() -> dict[str, Any]:
+        return {"outcomes": await host.engine().reconcile(message["cluster"], message["batch"])}
+
+    return {"outcomes": []} | await _safely("reconcile", message["cluster"], work())
+
+
+@blueprint.activity_trigger(input_name="message")
+async def request(message: dict[str, Any]) -> dict[str, Any]:
+    """`{cluster, urls, token}` to `{ok, summary}`: annotate the GitRepositories of one cluster."""
+
+    async def work() -> dict[str, Any]:
+        await host.engine().request(message["cluster"], message["urls"], message["token"])
+        return {}
+
+    return await _safely("request", message["cluster"], work())
+
+
+async def _safely(name: str, cluster: str, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    from fluxless.api.failure import Problem
+
+    try:
+        return {"ok": True, "summary": "", **await work}
+    except Problem as problem:
+        log.warning("cluster=%s activity=%s failed: %s", cluster, name, problem)
+        return {"ok": False, "reason": problem.cls.value, "summary": str(problem)[:SUMMARY_LIMIT]}
+    except Exception as error:
+        log.exception("cluster=%s activity=%s failed", cluster, name)
+        return {"ok": False, "reason": "internal", "summary": f"{type(error).__name__}: {error}"[:SUMMARY_LIMIT]}

@@ -1,0 +1,41 @@
+"""Names that the blueprints share: functions, instances, events. One constant per name, since Python is case-sensitive
+about them and the Durable extension is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+SYNC = "sync"
+ANNOUNCE = "announce"
+PLAN = "plan"
+RECONCILE = "reconcile"
+REQUEST = "request"
+
+INSTANCE_LIMIT = 100
+"""Characters of an instance id that every Durable backend accepts (the Durable Task Scheduler has the least)."""
+
+
+def sync_instance(cluster: str) -> str:
+    """The one `sync` instance of a cluster: at most one runs, so no object is ever reconciled twice at once."""
+    return _bounded(f"sync-{cluster}")
+
+
+def announce_instance(delivery: str, cluster: str) -> str:
+    """The instance that passes a webhook on to a cluster that was out of reach when it came."""
+    return _bounded(f"announce-{cluster}-{delivery}")
+
+
+def wake_event(turn: int) -> str:
+    """The external event that ends the wait of that turn of `sync`.
+
+    Each turn has a name of its own: on azure-functions-durable 1.x an event that came early would satisfy every later
+    wait of its name.
+    """
+    return f"wake-{turn}"
+
+
+def _bounded(name: str) -> str:
+    if len(name) <= INSTANCE_LIMIT:
+        return name
+    return f"{name[: INSTANCE_LIMIT - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"

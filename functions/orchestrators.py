@@ -1,0 +1,93 @@
+"""The durable loop of one cluster, and the retry of a webhook that found its cluster away (design, section 3).
+
+Orchestrators are replayed: they only yield, hold no graph and no manifests, and take every decision from an activity.
+They run on azure-functions-durable 1.x and 2.x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+import azure.durable_functions as df
+
+from functions import names
+
+blueprint = df.Blueprint()
+
+LONGEST_WAIT = 30.0
+"""Seconds that `sync` sleeps at most while batches are in flight: a second clock beside the wake events."""
+PLAN_RETRY = 5.0
+"""Seconds until a plan that failed (API server or storage away) is tried again."""
+PLAN_ATTEMPTS = 6
+"""Failed plans in a row after which the loop ends and leaves the next try to the timer."""
+TURNS = 100
+"""Turns after which the history starts anew; a turn adds about eight events, and 1,000 is where replay gets slow."""
+ANNOUNCE_ATTEMPTS = 20
+
+
+@blueprint.orchestration_trigger(context_name="context")
+def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
+    """Plan, start what is due, wait for the first of: a batch to finish, the next wake-up, a wake event; again."""
+    state: dict[str, Any] = context.get_input() or {}
+    cluster, turn, failed = state["cluster"], int(state.get("turn", 0)), 0
+    last_turn = turn + TURNS
+    flight: dict[str, Any] = {}
+    finished: dict[str, Any] = {}
+    while True:
+        turn += 1
+        draining = turn > last_turn
+        plan = yield context.call_activity(
+            names.PLAN,
+            {"cluster": cluster, "inFlight": sorted(flight), "finished": finished, "draining": draining},
+        )
+        if plan["ok"]:
+            finished, failed = {}, 0
+            for batch in plan["batches"]:
+                flight[batch] = context.call_activity(names.RECONCILE, {"cluster": cluster, "batch": batch})
+            wait = plan["wakeAfter"]
+        else:
+            failed += 1
+            wait = PLAN_RETRY if failed < PLAN_ATTEMPTS else None
+        phase = "working" if flight else "waiting" if wait is not None else "idle"
+        context.set_custom_status(
+            {"phase": phase, "turn": turn, "inFlight": len(flight), **plan.get("counts", {}), "error": plan["summary"]}
+        )
+        if not flight and (wait is None or draining):
+            if wait is not None:
+                context.continue_as_new({"cluster": cluster, "turn": turn})
+            return
+        yield from _wait(context, flight, turn, LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT))
+        for batch in [batch for batch, task in flight.items() if task.is_completed]:
+            result = flight.pop(batch).result
+            finished[batch] = result["outcomes"] if isinstance(result, dict) else []
+
+
+def _wait(
+    context: df.DurableOrchestrationContext, flight: dict[str, Any], turn: int, seconds: float
+) -> Generator[Any, Any, None]:
+    """Until something happens. Every wait holds a fresh timer, which is cancelled when something else has won.
+
+    A compound task reports only those children that were not scheduled before, and the extension schedules an action
+    only when the one before it is finished; without the fresh timer a batch in flight would hold up all that follow.
+    """
+    due = context.current_utc_datetime + timedelta(seconds=max(seconds, 0.05))
+    timer = context.create_timer(due)
+    woken = context.wait_for_external_event(names.wake_event(turn))
+    winner = yield context.task_any([*flight.values(), woken, timer])
+    if winner != timer:
+        timer.cancel()
+
+
+@blueprint.orchestration_trigger(context_name="context")
+def announce(context: df.DurableOrchestrationContext) -> Generator[Any, Any, bool]:
+    """Pass a webhook on to a cluster that was out of reach: the request is written until it succeeds, for an hour."""
+    message: dict[str, Any] = context.get_input() or {}
+    for attempt in range(ANNOUNCE_ATTEMPTS):
+        answer = yield context.call_activity(names.REQUEST, message)
+        if answer["ok"]:
+            return True
+        pause = timedelta(seconds=min(5 * 2**attempt, 300))
+        yield context.create_timer(context.current_utc_datetime + pause)
+    return False

@@ -1,0 +1,22 @@
+"""The clock: wakes every cluster and writes the heartbeat. No work is done in the timer itself (user-needs 2.2)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from functions import host
+from functions.wake import wake
+
+blueprint = df.Blueprint()
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule=host.timer_schedule(), run_on_startup=False, use_monitor=False)
+@blueprint.durable_client_input(client_name="client")
+async def tick(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    """Every 30 seconds by default (`FLUXLESS_TIMER`)."""
+    engine = host.engine()
+    await asyncio.gather(*(wake(client, cluster, news=False) for cluster in engine.clusters))
+    await engine.heartbeat()

@@ -1,0 +1,68 @@
+"""Start the `sync` of a cluster, or wake it where it waits; and the heartbeat that shows that somebody does so.
+
+Timers on Flex Consumption can stop for good (user-needs 2.1): whoever calls the app also checks the heartbeat.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import azure.durable_functions as df
+
+from functions import host, names
+
+log = logging.getLogger("fluxless.functions")
+STUCK = 900.0
+"""Seconds without any movement of a running `sync` after which it is ended and started again (design, section 3)."""
+RUNNING = {"Running", "Pending", "ContinuedAsNew"}
+
+
+async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: bool = True) -> None:
+    """Make sure that the cluster is planned soon, whatever its `sync` is doing.
+
+    With `news` there is something that a plan which runs at this moment may have missed, so the turn after the current
+    one is woken as well; the timer has no news.
+    """
+    instance = names.sync_instance(cluster)
+    status = await client.get_status(instance)
+    state = status.runtime_status.value if status and status.runtime_status else ""
+    if state in RUNNING and _stuck(status):
+        log.error("cluster=%s alert=sync-stuck instance=%s is ended and started again", cluster, instance)
+        await client.terminate(instance, "no movement for 15 minutes")
+        state = "Terminated"
+    if state in RUNNING:
+        await _nudge(client, instance, status, turns=2 if news else 1)
+        return
+    try:
+        await client.start_new(names.SYNC, instance, {"cluster": cluster})
+    except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
+        log.info("cluster=%s sync not started: %s", cluster, str(error)[:200])
+
+
+async def _nudge(client: df.DurableOrchestrationClient, instance: str, status: Any, turns: int) -> None:
+    """End the current wait of a running `sync`, and of the turns that follow it."""
+    custom = status.custom_status if isinstance(status.custom_status, dict) else {}
+    turn = int(custom.get("turn", 0))
+    try:
+        for ahead in range(turns):
+            await client.raise_event(instance, names.wake_event(turn + ahead), None)
+    except Exception as error:  # it has ended meanwhile: the caller's news were there before its last plan, or
+        log.info("instance=%s not woken: %s", instance, str(error)[:200])  # the next tick of the timer sees them
+
+
+def _stuck(status: Any) -> bool:
+    import time
+
+    updated = status.last_updated_time
+    return updated is not None and time.time() - updated.timestamp() > STUCK
+
+
+async def wake_overdue(client: df.DurableOrchestrationClient) -> None:
+    """Start every cluster when the timer has been silent for too long."""
+    engine = host.engine()
+    silent = await engine.silence()
+    if silent > host.HEARTBEAT_OVERDUE:
+        log.error("alert=heartbeat-missing seconds=%.0f starting overdue work", silent)
+        for cluster in engine.clusters:
+            await wake(client, cluster)

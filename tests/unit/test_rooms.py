@@ -1,0 +1,39 @@
+"""Each SDK is imported in one room (design, section 2): import-linter does not look into namespace packages."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = {
+    "kubernetes": ["fluxless/kube/"],
+    "azure.storage.blob": ["fluxless/artifacts/blob.py"],
+    "azure.identity": ["fluxless/identity.py"],
+    "azure.mgmt.containerservice": ["fluxless/kube/connect.py"],
+    "azure.containerregistry": ["fluxless/oci/"],
+    "azure.functions": ["functions/", "function_app.py"],
+    "azure.durable_functions": ["functions/", "function_app.py"],
+    "pygit2": ["fluxless/git/"],
+    "subprocess": ["fluxless/process.py"],
+}
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("sdk", ROOMS)
+def test_an_sdk_is_imported_in_its_room_only(sdk: str) -> None:
+    files = [*(ROOT / "fluxless").rglob("*.py"), *(ROOT / "functions").rglob("*.py"), ROOT / "function_app.py"]
+    users = {
+        file.relative_to(ROOT).as_posix()
+        for file in files
+        if any(name == sdk or name.startswith(f"{sdk}.") for name in _imports(file))
+    }
+    assert {user for user in users if not user.startswith(tuple(ROOMS[sdk]))} == set()

