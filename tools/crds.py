@@ -40,12 +40,13 @@ def definition(declaration: Declaration) -> dict[str, Any]:
             "group": kind.group,
             "names": names,
             "scope": "Namespaced",
-            "versions": [_version(kind.kind, v, first=i == 0) for i, v in enumerate(declaration.versions)],
+            "conversion": {"strategy": "None"},
+            "versions": [_version(declaration, v, first=i == 0) for i, v in enumerate(declaration.versions)],
         },
     }
 
 
-def _version(kind: str, version: Version, *, first: bool) -> dict[str, Any]:
+def _version(declaration: Declaration, version: Version, *, first: bool) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": version.name,
         "served": True,
@@ -56,6 +57,7 @@ def _version(kind: str, version: Version, *, first: bool) -> dict[str, Any]:
         ],
         "schema": {
             "openAPIV3Schema": {
+                "description": declaration.says,
                 "type": "object",
                 "properties": {
                     "apiVersion": {"type": "string"},
@@ -69,7 +71,9 @@ def _version(kind: str, version: Version, *, first: bool) -> dict[str, Any]:
     }
     if version.deprecated:
         described["deprecated"] = True
-        described["deprecationWarning"] = f"{version.name} {kind} is deprecated, use v1"
+        described["deprecationWarning"] = (
+            f"{version.name} {declaration.kind.kind} is deprecated, use {declaration.versions[0].name}"
+        )
     return described
 
 

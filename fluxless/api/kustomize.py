@@ -1,7 +1,10 @@
 """What users write in `kustomize.toolkit.fluxcd.io` (KC-1..30, KC-40..44): Kustomization.
 
-The stored version is v1. Objects of the old versions are read as v1, so their patches (`patchesStrategicMerge`,
-`patchesJson6902`) are part of its schema as well and are obeyed; `validation` has no meaning any more (KC-30).
+v1 is stored and is all that the engine reads. There is no conversion: whatever is written in an old version is kept
+as v1, and the API server drops at that moment what v1 does not know. The patches of the old versions
+(`patchesStrategicMerge`, `patchesJson6902`) must survive that, or objects would be applied without them: our v1 knows
+them, which Flux's does not (KC-30). `validation` means nothing in Flux either and is accepted and forgotten.
+`tools/crds.py` calls this; nothing here is looked at when an object is reconciled.
 """
 
 from __future__ import annotations
@@ -227,6 +230,7 @@ _COLUMNS = (AGE, READY, STATUS)
 
 KUSTOMIZATIONS = Declaration(
     KUSTOMIZATION,
+    "A directory of an artifact that is applied to a cluster.",
     (
         Version("v1", _spec(old=False), _status(), _COLUMNS),
         Version("v1beta2", _spec(old=True), _status(), _COLUMNS, deprecated=True),

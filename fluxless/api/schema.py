@@ -36,9 +36,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A kind and its versions, the stored one first."""
+    """A kind, what it is in one sentence, and its versions, the stored one first."""
 
     kind: Kind
+    says: str
     versions: tuple[Version, ...]
 
 

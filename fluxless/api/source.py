@@ -1,7 +1,9 @@
 """What users write in `source.toolkit.fluxcd.io` (GR-1..13, GR-20): GitRepository.
 
-The stored version is v1. Objects of the old versions are read as v1: fields that only they know (`gitImplementation`,
-`accessFrom`) are accepted and mean nothing, as in Flux (GR-13).
+v1 is stored and is all that the engine reads. There is no conversion: whatever is written in an old version is kept
+as v1, and the API server drops at that moment what v1 does not know. So the old versions are v1 and a few fields that
+are accepted, defaulted and forgotten: `gitImplementation` and `accessFrom`, which mean nothing in Flux either (GR-13),
+and the old names in the status. `tools/crds.py` calls this; nothing here is looked at when an object is reconciled.
 """
 
 from __future__ import annotations
@@ -109,6 +111,7 @@ _COLUMNS = (("URL", ".spec.url", "string"), AGE, READY, STATUS)
 
 GIT_REPOSITORIES = Declaration(
     GIT_REPOSITORY,
+    "A Git repository whose content is kept as an artifact.",
     (
         Version("v1", _spec(old=False), _status(old=False), _COLUMNS),
         Version("v1beta2", _spec(old=True), _status(old=True), _COLUMNS, deprecated=True),

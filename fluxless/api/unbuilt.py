@@ -27,7 +27,7 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
         if spec.get("provider") not in (None, "generic"):
             found.append(f"provider: {spec['provider']}")
         if not str(spec.get("url", "")).startswith(("http://", "https://")):
-            found.append("url with SSH")
+            found.append("url: ssh")
     if kind == "Kustomization":
         source = (spec.get("sourceRef") or {}).get("kind")
         if source != "GitRepository":

@@ -42,6 +42,8 @@ class ClusterConfig:
     kubeconfig_inline: str = ""
     resource_id: str = ""
     client_id: str = ""
+    context: str = ""
+    """Of the kubeconfig; the CLI sets it."""
 
 
 class ConfigProblem(Problem):
@@ -101,7 +103,7 @@ async def connect(config: ClusterConfig) -> Cluster:
     except OSError as error:
         step = "give the path of a readable file"
         raise KubeconfigProblem(where, f"{path} cannot be read ({error.strerror})", step) from None
-    return await _open(config.name, kubeconfig.parse(text, where, folder=path.parent))
+    return await _open(config.name, kubeconfig.parse(text, where, folder=path.parent, context=config.context))
 
 
 async def _open(name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None) -> Cluster:

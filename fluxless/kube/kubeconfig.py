@@ -38,9 +38,12 @@ class Connection:
     server_name: str = ""
 
 
-def parse(text: str, where: str, *, folder: Path | None = None) -> Connection:
-    """The connection of the current context. Relative paths are taken from `folder`. Raises `KubeconfigProblem`."""
-    server, cluster, user = sections(text, where)
+def parse(text: str, where: str, *, folder: Path | None = None, context: str = "") -> Connection:
+    """The connection of a context, the current one unless named; relative paths count from `folder`.
+
+    Raises `KubeconfigProblem`.
+    """
+    server, cluster, user = sections(text, where, context)
     if "exec" in user or "auth-provider" in user:
         plugin = (user.get("exec") or {}).get("command", "") if isinstance(user.get("exec"), dict) else ""
         raise KubeconfigProblem(
@@ -64,8 +67,8 @@ def parse(text: str, where: str, *, folder: Path | None = None) -> Connection:
     )
 
 
-def sections(text: str, where: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """Server address, cluster and user of the current context. Raises `KubeconfigProblem`."""
+def sections(text: str, where: str, context: str = "") -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """Server address, cluster and user of a context, the current one unless named. Raises `KubeconfigProblem`."""
     import yaml
 
     try:
@@ -77,15 +80,15 @@ def sections(text: str, where: str) -> tuple[str, Mapping[str, Any], Mapping[str
     if not isinstance(document, dict) or not isinstance(document.get("clusters"), list):
         raise KubeconfigProblem(where, "there is no list of clusters", "give a kubeconfig of kind Config")
     contexts = _named(document, "contexts", "context")
-    current = document.get("current-context") or (next(iter(contexts)) if len(contexts) == 1 else "")
+    current = context or document.get("current-context") or (next(iter(contexts)) if len(contexts) == 1 else "")
     if current not in contexts:
         raise KubeconfigProblem(where, f"there is no context {current!r}", "set current-context to one of its contexts")
-    context = contexts[current]
+    chosen = contexts[current]
     clusters, users = _named(document, "clusters", "cluster"), _named(document, "users", "user")
-    cluster = clusters.get(str(context.get("cluster")))
+    cluster = clusters.get(str(chosen.get("cluster")))
     if cluster is None or not cluster.get("server"):
         raise KubeconfigProblem(where, f"context {current!r} names no cluster with a server", "correct the context")
-    return str(cluster["server"]), cluster, users.get(str(context.get("user")), {})
+    return str(cluster["server"]), cluster, users.get(str(chosen.get("user")), {})
 
 
 def _named(document: Mapping[str, Any], section: str, inner: str) -> dict[str, Mapping[str, Any]]:

@@ -138,7 +138,7 @@ class Run:
     def record(self, outcome: Outcome) -> dict[str, Any]:
         """The run record: what `fluxless logs` prints."""
         record: dict[str, Any] = {
-            "ts": format_timestamp(self.started),
+            "ts": format_timestamp(self.started, fraction=True),
             "cluster": self.cluster.name,
             "kind": self.ref.kind,
             "namespace": self.ref.namespace,

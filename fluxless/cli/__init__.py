@@ -1,0 +1,8 @@
+"""`fluxless`: what people type. Flux's verbs, flags and columns; it reads and annotates API objects, as `flux` does."""
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    from fluxless.cli.app import app
+
+    app()

@@ -1,0 +1,5 @@
+"""`python -m fluxless.cli`."""
+
+from fluxless.cli import main
+
+main()

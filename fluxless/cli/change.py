@@ -1,0 +1,121 @@
+"""`fluxless reconcile`, `suspend` and `resume`: annotate or patch objects as `flux` does, then wait for the result."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rich.console import Console
+
+from fluxless.api import conditions
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.api.kinds import Kind, by_name
+from fluxless.api.timestamps import format_timestamp
+from fluxless.cli.get import revision_of
+from fluxless.cli.session import Session
+from fluxless.kube.client import Cluster
+from fluxless.reconcile.dependencies import source_of
+from fluxless.reconcile.status import RECONCILE_ANNOTATION
+
+POLL = 0.3
+MANAGER = "flux-client-side-apply"
+
+
+async def find(cluster: Cluster, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
+    """The object. Raises `Problem` that names what is missing."""
+    resource = await cluster.resource(kind.api_version, kind.kind)
+    found = await cluster.get(resource, name, namespace)
+    if found is None:
+        text = f"{kind.kind} {name} not found in namespace {namespace}"
+        raise Problem(Failure(FailureClass.VALIDATION, text, next_step="give the namespace with -n"))
+    return found
+
+
+async def reconcile(
+    cluster: Cluster, session: Session, kind: Kind, name: str, out: Console, *, with_source: bool = False, now: float
+) -> None:
+    """Ask for a reconciliation and wait until it is done. Raises `Problem` when it ends badly."""
+    obj = await find(cluster, kind, session.namespace, name)
+    if (obj.get("spec") or {}).get("suspend"):
+        raise Problem(Failure(FailureClass.VALIDATION, f"{kind.kind} {name} is suspended", next_step="resume it first"))
+    source = source_of(obj)
+    if with_source and source is not None:
+        inner = Session(**{field: getattr(session, field) for field in Session.__slots__})
+        inner.namespace = source.namespace
+        await reconcile(cluster, inner, by_name(source.kind), source.name, out, now=now)
+    out.print(f"► annotating {kind.kind} {name} in {session.namespace} namespace")
+    token = format_timestamp(now, fraction=True)
+    await patch(cluster, kind, obj, {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}})
+    out.print(f"[green]✔[/green] {kind.kind} annotated")
+    await wake(session, out)
+    out.print(f"◎ waiting for {kind.kind} reconciliation")
+    done = await wait(cluster, kind, session, name, token)
+    report(kind, done, out)
+
+
+async def patch(cluster: Cluster, kind: Kind, obj: dict[str, Any], body: dict[str, Any]) -> None:
+    """Merge into the object."""
+    resource = await cluster.resource(kind.api_version, kind.kind)
+    metadata = obj["metadata"]
+    await cluster.patch(resource, metadata["name"], metadata["namespace"], body=body, manager=MANAGER)
+
+
+async def wait(cluster: Cluster, kind: Kind, session: Session, name: str, token: str = "") -> dict[str, Any]:
+    """Until the request is handled and the object is ready or has failed. Raises TimeoutError."""
+    async with asyncio.timeout(session.timeout):
+        while True:
+            obj = await find(cluster, kind, session.namespace, name)
+            status = obj.get("status") or {}
+            handled = not token or status.get("lastHandledReconcileAt") == token
+            ready = conditions.get(obj, "Ready") or {"status": "Unknown"}
+            current = ready.get("observedGeneration", 0) >= obj["metadata"]["generation"]
+            if handled and current and ready["status"] != "Unknown":
+                return obj
+            await asyncio.sleep(POLL)
+
+
+def report(kind: Kind, obj: dict[str, Any], out: Console) -> None:
+    """The revision, or the reason why not. Raises `Problem`."""
+    ready = conditions.get(obj, "Ready") or {}
+    if ready.get("status") != "True":
+        text = f"{kind.kind} reconciliation failed: {ready.get('message', '')}"
+        raise Problem(Failure(FailureClass.INTERNAL, text))
+    verb = "applied" if (obj.get("status") or {}).get("lastAppliedRevision") else "fetched"
+    out.print(f"[green]✔[/green] {verb} revision {revision_of(obj)}")
+
+
+async def set_suspended(
+    cluster: Cluster, session: Session, kind: Kind, name: str, suspended: bool, out: Console
+) -> None:
+    """Suspend, or resume and wait until it is ready again."""
+    obj = await find(cluster, kind, session.namespace, name)
+    verb = "suspending" if suspended else "resuming"
+    out.print(f"► {verb} {kind.kind.lower()} {name} in {session.namespace} namespace")
+    await patch(cluster, kind, obj, {"spec": {"suspend": suspended}})
+    out.print(f"[green]✔[/green] {kind.kind.lower()} {'suspended' if suspended else 'resumed'}")
+    if not suspended:
+        await wake(session, out)
+        out.print(f"◎ waiting for {kind.kind} reconciliation")
+        report(kind, await wait(cluster, kind, session, name), out)
+
+
+async def wake(session: Session, out: Console) -> None:
+    """Tell the app when we know where it is; otherwise its timer finds the request."""
+    if not session.functions_url:
+        out.print("  (no --functions-url: the app's timer will see it within half a minute)")
+        return
+    import aiohttp
+
+    headers = {"x-functions-key": session.functions_key}
+    url = f"{session.functions_url.rstrip('/')}/api/sync"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
+            http.post(url, headers=headers) as answer,
+        ):
+            if answer.status == 202:
+                return
+            words = f"{answer.status} {answer.reason}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        words = str(error) or "no answer"
+    out.print(f"  (the app was not woken: {words}; its timer will see it)")

@@ -1,0 +1,74 @@
+"""What this version does not build is named, and nothing else is."""
+
+from typing import Any
+
+import pytest
+
+from fluxless.api.unbuilt import unbuilt_fields
+
+GIT: dict[str, Any] = {"url": "https://example.org/a.git", "interval": "1m"}
+KUSTOMIZATION: dict[str, Any] = {
+    "interval": "1m",
+    "prune": True,
+    "sourceRef": {"kind": "GitRepository", "name": "a"},
+}
+REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "GR-1 ssh": ("GitRepository", {"url": "ssh://git@example.org/a.git"}, ["url: ssh"]),
+    "GR-5 provider": ("GitRepository", {"provider": "azure"}, ["provider: azure"]),
+    "GR-6 object-level identity": (
+        "GitRepository",
+        {"provider": "aws", "serviceAccountName": "a"},
+        ["serviceAccountName", "provider: aws"],
+    ),
+    "GR-7 proxy": ("GitRepository", {"proxySecretRef": {"name": "a"}}, ["proxySecretRef"]),
+    "GR-8 signatures": ("GitRepository", {"verify": {"mode": "HEAD", "secretRef": {"name": "a"}}}, ["verify"]),
+    "GR-10 submodules": ("GitRepository", {"recurseSubmodules": True}, ["recurseSubmodules"]),
+    "GR-11 include": ("GitRepository", {"include": [{"repository": {"name": "b"}}]}, ["include"]),
+    "GR-12 sparse checkout": ("GitRepository", {"sparseCheckout": ["a"]}, ["sparseCheckout"]),
+    "KC-7 OCI source": (
+        "Kustomization",
+        {"sourceRef": {"kind": "OCIRepository", "name": "a"}},
+        ["sourceRef.kind: OCIRepository"],
+    ),
+    "KC-9 readiness by CEL": (
+        "Kustomization",
+        {"dependsOn": [{"name": "a"}, {"name": "b", "readyExpr": "true"}]},
+        ["dependsOn[].readyExpr"],
+    ),
+    "KC-21 decryption": ("Kustomization", {"decryption": {"provider": "sops"}}, ["decryption"]),
+    "KC-23 other cluster": ("Kustomization", {"kubeConfig": {"secretRef": {"name": "a"}}}, ["kubeConfig"]),
+    "KC-24 impersonation": ("Kustomization", {"serviceAccountName": "a"}, ["serviceAccountName"]),
+    "KC-28 health by CEL": (
+        "Kustomization",
+        {"healthCheckExprs": [{"apiVersion": "a/v1", "current": "true"}]},
+        ["healthCheckExprs"],
+    ),
+    "KC-29 ignored fields": ("Kustomization", {"ignore": [{"paths": ["/spec/replicas"]}]}, ["ignore"]),
+}
+TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
+    "GR-1 plain http": ("GitRepository", {"url": "http://example.org/a.git"}),
+    "GR-3, GR-4, GR-9": (
+        "GitRepository",
+        {"ref": {"semver": "1.x"}, "secretRef": {"name": "a"}, "ignore": "*", "timeout": "60s"},
+    ),
+    "values that mean nothing": (
+        "GitRepository",
+        {"provider": "generic", "recurseSubmodules": False, "include": [], "sparseCheckout": []},
+    ),
+    "KC-9 dependencies": ("Kustomization", {"dependsOn": [{"name": "a"}]}),
+    "KC-25, KC-26": ("Kustomization", {"force": True, "wait": True, "ignore": [], "healthCheckExprs": []}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_field_that_is_not_built_is_named(case: str) -> None:
+    kind, fields, expected = REFUSED[case]
+    spec = (GIT if kind == "GitRepository" else KUSTOMIZATION) | fields
+    assert unbuilt_fields(kind, spec) == expected
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_field_that_is_built_is_not_named(case: str) -> None:
+    kind, fields = TAKEN[case]
+    spec = (GIT if kind == "GitRepository" else KUSTOMIZATION) | fields
+    assert unbuilt_fields(kind, spec) == []

@@ -1,0 +1,187 @@
+"""The sample repository of the demo: infrastructure, apps with `dependsOn`, overlays, a health-checked Deployment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+FILES = {
+    "clusters/dev/infrastructure.yaml": """\
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata:
+  name: infrastructure
+  namespace: flux-system
+spec:
+  interval: 10m
+  path: ./infrastructure
+  prune: true
+  wait: true
+  sourceRef:
+    kind: GitRepository
+    name: sample
+""",
+    "clusters/dev/apps.yaml": """\
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata:
+  name: apps
+  namespace: flux-system
+spec:
+  interval: 10m
+  path: ./apps/overlays/dev
+  prune: true
+  wait: true
+  timeout: 2m
+  dependsOn:
+    - name: infrastructure
+  sourceRef:
+    kind: GitRepository
+    name: sample
+  postBuild:
+    substitute:
+      environment: dev
+""",
+    "infrastructure/namespace.yaml": """\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+""",
+    "infrastructure/settings.yaml": """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+  namespace: shop
+data:
+  region: westeurope
+""",
+    "apps/base/kustomization.yaml": """\
+resources:
+  - deployment.yaml
+  - service.yaml
+""",
+    "apps/base/deployment.yaml": """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: shop
+spec:
+  replicas: 1
+  selector:
+    matchLabels:
+      app: web
+  template:
+    metadata:
+      labels:
+        app: web
+        environment: ${environment}
+    spec:
+      containers:
+        - name: web
+          image: example/web:1.0.0
+""",
+    "apps/base/service.yaml": """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  namespace: shop
+spec:
+  selector:
+    app: web
+  ports:
+    - port: 80
+""",
+    "apps/overlays/dev/kustomization.yaml": """\
+resources:
+  - ../../base
+images:
+  - name: example/web
+    newTag: 1.1.0
+replicas:
+  - name: web
+    count: 2
+""",
+}
+
+
+def objects(url: str) -> list[dict[str, object]]:
+    """What a user applies by hand once: the namespace, the source, and the Kustomization that brings all others."""
+    group = "toolkit.fluxcd.io"
+    names = {"name": "sample", "namespace": "flux-system"}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}},
+        {
+            "apiVersion": f"source.{group}/v1",
+            "kind": "GitRepository",
+            "metadata": names,
+            "spec": {"interval": "1m", "url": url, "ref": {"branch": "main"}},
+        },
+        {
+            "apiVersion": f"kustomize.{group}/v1",
+            "kind": "Kustomization",
+            "metadata": names,
+            "spec": {
+                "interval": "10m",
+                "path": "./clusters/dev",
+                "prune": True,
+                "sourceRef": {"kind": "GitRepository", "name": "sample"},
+            },
+        },
+    ]
+
+
+class Repository:
+    """A work tree and the bare repository that it is pushed to."""
+
+    def __init__(self, work: Path, bare: Path) -> None:
+        self._work = work
+        self._bare = bare
+
+    def create(self) -> None:
+        """The sample as a first commit."""
+        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), cwd=self._bare.parent)
+        self._work.mkdir(parents=True)
+        self._git("init", "--quiet", "--initial-branch=main")
+        for name, text in FILES.items():
+            self.write(name, text)
+        self.commit("Infrastructure and a shop")
+
+    def read(self, name: str) -> str:
+        """A file of the work tree."""
+        return (self._work / name).read_text()
+
+    def write(self, name: str, text: str) -> None:
+        """Change a file of the work tree."""
+        path = self._work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def commit(self, message: str) -> str:
+        """Commit everything and push it; the commit's id."""
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--message", message)
+        self._git("push", "--quiet", str(self._bare), "main")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *arguments: str, cwd: Path | None = None) -> str:
+        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _WHO.items()}
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=cwd or self._work,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, **who, "GIT_CONFIG_NOSYSTEM": "1"},
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"git {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+
+_WHO = {"NAME": "Demo", "EMAIL": "demo@example.com"}
