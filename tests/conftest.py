@@ -1,4 +1,4 @@
-"""The real parts that tests share: one control plane, one Azurite and one Git server per run, each started on demand."""
+"""The real parts that tests share: one control plane, one Azurite, one Git server per run, each started on demand."""
 
 from __future__ import annotations
 
