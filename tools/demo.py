@@ -61,7 +61,7 @@ async def _second_commit(env: environment.Environment, cluster: Cluster, reposit
     repository.write(name, repository.read(name).replace("1.1.0", "1.2.0"))
     commit = repository.commit("Release 1.2.0")
     began = time.time()
-    status, text, seconds = await _push(env, "sample")
+    status, text, seconds = await push(env, "sample")
     if status != 202:
         raise RuntimeError(f"the webhook was answered with {status}: {text}")
     moments = {"received": began, f"answered 202 ({text.strip()})": began + seconds}
@@ -74,13 +74,13 @@ async def _second_commit(env: environment.Environment, cluster: Cluster, reposit
 
 
 async def _push_refused(env: environment.Environment) -> None:
-    status, _, _ = await _push(env, "sample", secret="wrong")
+    status, _, _ = await push(env, "sample", secret="wrong")
     if status != 401:
         raise RuntimeError(f"a wrong signature was answered with {status}")
     out.print("a push with a wrong signature is answered with 401")
 
 
-async def _push(env: environment.Environment, name: str, secret: str = environment.SECRET) -> tuple[int, str, float]:
+async def push(env: environment.Environment, name: str, secret: str = environment.SECRET) -> tuple[int, str, float]:
     """Post what GitHub posts; status, text and seconds of the answer."""
     url = f"{env.git_url}/{name}"
     body = json.dumps({"ref": "refs/heads/main", "repository": {"clone_url": f"{url}.git", "html_url": url}}).encode()

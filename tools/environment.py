@@ -51,7 +51,9 @@ class Environment:
         return "".join(f"{name}={value}\n" for name, value in pairs.items())
 
 
-def up(folder: Path = STATE, *, timer: str = "", extra: dict[str, str] | None = None) -> Environment:
+def up(
+    folder: Path = STATE, *, timer: str = "", extra: dict[str, str] | None = None, host_arguments: tuple[str, ...] = ()
+) -> Environment:
     """Start what does not run yet. `timer` is the NCRONTAB of the app's timer. Raises RuntimeError."""
     folder.mkdir(parents=True, exist_ok=True)
     kustomize = binaries.find(binaries.KUSTOMIZE)
@@ -70,7 +72,7 @@ def up(folder: Path = STATE, *, timer: str = "", extra: dict[str, str] | None = 
         **(extra or {}),
     }
     (folder / "host.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    url = start_host(folder)
+    url = start_host(folder, *host_arguments)
     key = json.loads((folder / "hub" / "keys.json").read_text())["function"]
     environment = Environment(folder, kubeconfig, url, git_root, git_url, connection, key)
     (folder / "env").write_text(environment.lines())

@@ -142,12 +142,12 @@ class Repository:
         self._work = work
         self._bare = bare
 
-    def create(self) -> None:
-        """The sample as a first commit."""
+    def create(self, files: dict[str, str] = FILES) -> None:
+        """The files as a first commit."""
         self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), cwd=self._bare.parent)
         self._work.mkdir(parents=True)
         self._git("init", "--quiet", "--initial-branch=main")
-        for name, text in FILES.items():
+        for name, text in files.items():
             self.write(name, text)
         self.commit("Infrastructure and a shop")
 
