@@ -33,10 +33,6 @@ from fluxless.reconcile.world import Ref
 
 log = logging.getLogger("fluxless.engine")
 
-AT_ONCE = 25
-"""Objects of one batch that are worked on at the same time; the API server client has a limit of its own."""
-
-
 WEBHOOK_PATIENCE = 0.7
 """Seconds that a webhook's sender waits for a cluster; the answer is due within one."""
 
@@ -154,13 +150,12 @@ class Engine:
             return []
         found = await self._survey_for(name, batch)
         runs: list[dict[str, Any]] = []
-        limit = asyncio.Semaphore(AT_ONCE)
 
         async def one(ref: Ref) -> Outcome:
             obj = found.world.get(ref)
             if obj is None:
                 return Outcome(State.GONE)
-            async with limit:
+            async with self.services.slots:
                 outcome, record = await reconcile_object(obj, found, self.services)
             if record is not None:
                 runs.append(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from fluxless.api import reasons
@@ -61,7 +60,7 @@ async def _await_termination(run: KustomizationRun, inventory: dict[str, str]) -
         if run.services.clock() >= until:
             text = f"waiting for termination of {', '.join(left[:5])} ({len(left)} in all)"
             raise Waiting(reasons.PROGRESSING, internal(text), retry_after=POLL, event=False, working=True)
-        await asyncio.sleep(min(POLL, 0.5))
+        await run.rest(min(POLL, 0.5))
 
 
 def _overdue(run: KustomizationRun) -> bool:

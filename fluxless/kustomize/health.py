@@ -6,7 +6,6 @@ finds nothing to apply and looks once more.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fluxless.api import conditions, reasons
@@ -79,7 +78,7 @@ async def _look_for_a_while(run: KustomizationRun, targets: list[Target]) -> Loo
     run.say("Running health checks")
     pause, until = FIRST_PAUSE, run.services.clock() + run.services.settings.health_inline
     while found.pending and not found.failed and run.services.clock() < until:
-        await asyncio.sleep(pause)
+        await run.rest(pause)
         # Looks of other steps that began after our last one count for us as well: one LIST serves all who wait.
         found, asked = await look(census, targets, since=asked + pause / 2), run.services.clock()
         pause = min(LONGEST_PAUSE, pause * 2)

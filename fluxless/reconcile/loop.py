@@ -19,6 +19,8 @@ from fluxless.reconcile.run import Run
 
 R_contra = TypeVar("R_contra", bound=Run, contravariant=True)
 AnyRun = TypeVar("AnyRun", bound=Run)
+PROGRESS_EVERY = 5.0
+"""Seconds between two writes of progress."""
 TERMINAL = "Reconciliation failed terminally due to configuration error"
 
 
@@ -141,9 +143,11 @@ def _failed(controller: Controller[AnyRun], run: AnyRun, problem: Problem) -> Ou
 
 
 async def _tick(run: Run) -> None:
-    """Write progress once a step lasts over a second, then whenever it has moved on."""
+    """Write progress once a step lasts over a second or so, then now and then."""
+    pause = run.services.settings.progress_after
     while True:
-        await asyncio.sleep(run.services.settings.progress_after)
+        await asyncio.sleep(pause)
+        pause = PROGRESS_EVERY
         try:
             await run.write_status()
         except ApiProblem:

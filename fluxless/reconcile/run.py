@@ -70,6 +70,14 @@ class Run:
         self.status.mark("Ready", "Unknown", "Progressing", "Reconciliation in progress")
         self.status.mark("Reconciling", "True", "Progressing", message)
 
+    async def rest(self, seconds: float) -> None:
+        """Wait without keeping others from being worked on."""
+        self.services.slots.release()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await self.services.slots.acquire()
+
     def tell(self, event: Event) -> None:
         """Queue an event; it is sent with the status."""
         self.events.append(event)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.artifacts.store import Store
+
+AT_ONCE = 16
+"""Objects that a worker works on at the same time; an API server takes about as many requests at once (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Settings:
 
     artifact_base_url: str = "https://artifacts.invalid"
     requeue_dependency: float = 30.0
-    progress_after: float = 1.0
+    progress_after: float = 1.5
     health_inline: float = 3.0
     health_poll: float = 5.0
     no_cross_namespace_refs: bool = False
@@ -29,9 +33,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The store, the worker's artifact cache, the settings and the clock (seconds since the epoch)."""
+    """The store, the worker's artifact cache, the settings, the clock (seconds since the epoch), and the slots that
+    limit how many objects are worked on at the same time: more would only make each of them take longer.
+    """
 
     store: Store
     artifacts: ArtifactCache
     settings: Settings = field(default_factory=Settings)
     clock: Callable[[], float] = time.time
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
