@@ -6,9 +6,11 @@ Activities run again after a crash, so every verb here may be called twice with 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,10 @@ from fluxless.reconcile.world import Ref
 
 log = logging.getLogger("fluxless.engine")
 
+PLAN_SHARE = 4.0
+"""Times the cost of the last plan that the work gets before the next one."""
+LONGEST_PACE = 2.0
+"""Seconds that a plan waits for that at most."""
 WEBHOOK_PATIENCE = 0.7
 """Seconds that a webhook's sender waits for a cluster; the answer is due within one."""
 
@@ -81,6 +87,7 @@ class Engine:
         self._surveys: dict[str, Survey] = {}
         self._kinds = tuple(kind for kind in KINDS if kind.built)
         self._ids = itertools.count()
+        self._planned: dict[str, tuple[float, float]] = {}
 
     @property
     def clusters(self) -> list[str]:
@@ -100,6 +107,26 @@ class Engine:
 
         While `draining` nothing starts: the orchestration wants to begin a new history once its batches are done.
         """
+        async with self._pace(name):
+            return await self._plan(name, in_flight, finished, draining=draining)
+
+    @contextlib.asynccontextmanager
+    async def _pace(self, name: str) -> AsyncIterator[None]:
+        """Leave most of the time to the work itself: a plan that is costly waits, and so covers more of it."""
+        cost, ended = self._planned.get(name, (0.0, 0.0))
+        pause = min(PLAN_SHARE * cost, LONGEST_PACE) - (time.monotonic() - ended)
+        if pause > 0:
+            await asyncio.sleep(pause)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            now = time.monotonic()
+            self._planned[name] = (now - began, now)
+
+    async def _plan(
+        self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool
+    ) -> NextSteps:
         for _ in range(3):
             document, etag = await records.read_json(self.services.store, records.schedule_name(name))
             schedule = Schedule.from_json(document)

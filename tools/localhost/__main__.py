@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import logging
+import os
 import signal
+import sys
 from pathlib import Path
+from typing import TextIO
 
 from tools.localhost.app import App
 from tools.localhost.host import Host
@@ -19,6 +23,7 @@ async def _run(options: argparse.Namespace) -> None:
     settings = read_host(folder)
     app = App.load(folder, settings.function_timeout)
     state = Path(options.state) if options.state else folder / ".localhost"
+    lock = _lock(state)
     host = Host(app, settings, state, check_replays=not options.no_replay_check)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -26,6 +31,21 @@ async def _run(options: argparse.Namespace) -> None:
     print(f"listening on {await host.start(options.port)}", flush=True)
     await stop.wait()
     await host.stop()
+    lock.close()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)  # threads of blocking functions would keep the process for as long as they like
+
+
+def _lock(state: Path) -> TextIO:
+    """One host per state folder: two would do everything twice."""
+    state.mkdir(parents=True, exist_ok=True)
+    file = (state / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"error: another host uses the state folder {state}: stop it, or choose another one by --state")
+    return file
 
 
 def main() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +44,11 @@ class App:
             return self.functions[name]
         return next((f for known, f in self.functions.items() if known.lower() == name.lower()), None)
 
-    async def call(self, function: Any, argument: Any) -> Any:
-        """Invoke with the value of its trigger, within the app's function timeout. Raises what the function raises."""
+    async def call(self, function: Any, argument: Any, threads: ThreadPoolExecutor | None = None) -> Any:
+        """Invoke with the value of its trigger, within the app's function timeout. Raises what the function raises.
+
+        Functions that are no coroutines run in `threads`, or in the event loop's own.
+        """
         arguments = {function.get_trigger().name: argument}
         for binding in function.get_bindings():
             if binding.type == "durableClient":
@@ -51,4 +57,5 @@ class App:
         async with asyncio.timeout(self._timeout):
             if inspect.iscoroutinefunction(user):
                 return await user(**arguments)
-            return await asyncio.to_thread(user, **arguments)
+            work = functools.partial(contextvars.copy_context().run, user, **arguments)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)

@@ -41,7 +41,7 @@ class Host:
         self._api.add_to(server)
         for line in http.add_routes(server, self._app, self._keys, self._settings.route_prefix):
             log.info("%s", line)
-        if not self._app.of_type("httpTrigger") or self._settings.route_prefix:
+        if not any(str(resource.canonical) == "/" for resource in server.router.resources()):
             server.router.add_get("/", self._hello)
         self._runner = web.AppRunner(server, access_log=None)
         await self._runner.setup()

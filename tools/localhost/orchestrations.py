@@ -12,6 +12,7 @@ import json
 import logging
 import uuid
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tools.localhost.app import App
@@ -40,6 +41,8 @@ class Orchestrations:
         self._check = check_replays
         self._activities = asyncio.Semaphore(settings.max_activities)
         self._orchestrators = asyncio.Semaphore(settings.max_orchestrators)
+        # Activities that block threads must not hold up the steps of orchestrations.
+        self._threads = ThreadPoolExecutor(settings.max_orchestrators, thread_name_prefix="orchestrator")
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[tuple[str, str, int], asyncio.Task[None]] = {}
@@ -102,6 +105,7 @@ class Orchestrations:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # -- one step ---------------------------------------------------------------------------------------------------
 
@@ -130,10 +134,17 @@ class Orchestrations:
                 return
             fresh = [event(Type.ORCHESTRATOR_STARTED), *(e for _, e in arrived)]
             history = [*self._store.history(id_), *fresh]
-            state = await self._run(row, history)
-            current = self._store.instance(id_)
-            if current is None or current.final:
+            try:
+                state = await self._run(row, history)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.exception("instance=%s orchestrator %s failed", id_, row.name)
+                self._end(row, arrived[-1][0], "Failed", f"Orchestrator function '{row.name}' failed: {error}")
                 return
+            current = self._store.instance(id_)
+            if current is None or current.final or current.execution != row.execution:
+                return  # terminated, and perhaps started anew, while the orchestrator ran
             try:
                 replay = Replay(id_, row.execution, history, state["actions"][0] if state["actions"] else [])
                 if self._check:
@@ -162,7 +173,7 @@ class Orchestrations:
         }
         function = self._app.functions[row.name]
         try:
-            answer = await self._app.call(function, func.OrchestrationContext(json.dumps(context)))
+            answer = await self._app.call(function, func.OrchestrationContext(json.dumps(context)), self._threads)
         except Exception as error:
             if MARK not in str(error):
                 raise
@@ -190,6 +201,7 @@ class Orchestrations:
                 self._store.work_done(row.id, row.execution, id_)
             if again:
                 self._store.clear_history(row.id)
+                self._store.drop_answers(row.id)
                 first = started(row.name, columns["input"], row.id, columns["execution"])
                 self._store.post(row.id, first)
             else:
@@ -213,6 +225,9 @@ class Orchestrations:
                 timer.cancel()
 
     def _end(self, row: Instance, last: int, status: str, text: str) -> None:
+        current = self._store.instance(row.id)
+        if current is None or current.execution != row.execution:
+            return
         columns = {"status": status, "output": json.dumps(text)}
         with self._store.transaction():
             self._store.taken(row.id, last)

@@ -19,7 +19,8 @@ INVISIBLE = 60
 
 async def run(app: App, function: Any, settings: HostSettings) -> None:
     """Feed one function for ever. Raises RuntimeError when its connection is not set."""
-    from azure.core.exceptions import ResourceExistsError
+    from azure.core.exceptions import AzureError, ResourceExistsError
+    from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
     from azure.storage.queue.aio import QueueClient
 
     trigger = function.get_trigger()
@@ -28,21 +29,36 @@ async def run(app: App, function: Any, settings: HostSettings) -> None:
     if not connection:
         raise RuntimeError(f"queue trigger {function.get_function_name()} needs the app setting {setting}")
     pause = SHORTEST
+    encoding: dict[str, Any] = {}
+    if settings.queue_base64:
+        encoding = {
+            "message_encode_policy": TextBase64EncodePolicy(),
+            "message_decode_policy": TextBase64DecodePolicy(),
+        }
     async with (
-        QueueClient.from_connection_string(connection, name) as queue,
-        QueueClient.from_connection_string(connection, f"{name}-poison") as poison,
+        QueueClient.from_connection_string(connection, name, **encoding) as queue,
+        QueueClient.from_connection_string(connection, f"{name}-poison", **encoding) as poison,
     ):
         try:
             await queue.create_queue()
         except ResourceExistsError:
             log.debug("queue %s is there", name)
         while True:
-            found = [
-                m async for m in queue.receive_messages(max_messages=settings.queue_batch, visibility_timeout=INVISIBLE)
-            ]
-            await asyncio.gather(*(_handle(app, function, queue, poison, m, settings.max_dequeue) for m in found))
+            try:
+                found = await _feed(app, function, queue, poison, settings)
+            except AzureError as error:
+                log.error("queue %s cannot be read: %s", name, str(error).splitlines()[0])
+                found = 0
             pause = SHORTEST if found else min(LONGEST, pause * 2)
             await asyncio.sleep(pause)
+
+
+async def _feed(app: App, function: Any, queue: Any, poison: Any, settings: HostSettings) -> int:
+    """Work on what is in the queue now; how many messages that were."""
+    read = queue.receive_messages(max_messages=settings.queue_batch, visibility_timeout=INVISIBLE)
+    found = [message async for message in read]
+    await asyncio.gather(*(_handle(app, function, queue, poison, m, settings.max_dequeue) for m in found))
+    return len(found)
 
 
 async def _handle(app: App, function: Any, queue: Any, poison: Any, message: Any, limit: int) -> None:

@@ -23,6 +23,7 @@ class HostSettings:
     max_orchestrators: int = 5
     max_dequeue: int = 5
     queue_batch: int = 16
+    queue_base64: bool = True
 
 
 def expand(text: str) -> str:
@@ -44,6 +45,7 @@ def read_host(folder: Path) -> HostSettings:
         max_activities=durable.get("maxConcurrentActivityFunctions", default.max_activities),
         max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions", default.max_orchestrators),
         max_dequeue=queues.get("maxDequeueCount", default.max_dequeue),
+        queue_base64=queues.get("messageEncoding", "base64") != "none",
         queue_batch=min(32, queues.get("batchSize", default.queue_batch)),
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.localhost.events import Event, now
+from tools.localhost.events import Event, Type, now
 
 FINAL = frozenset({"Completed", "Failed", "Terminated", "Canceled"})
 
@@ -130,6 +130,12 @@ class Store:
     def taken(self, id_: str, last: int) -> None:
         """Everything up to `last` is in the history now."""
         self._db.execute("delete from inbox where instance=? and seq<=?", (id_, last))
+
+    def drop_answers(self, id_: str) -> None:
+        """Forget answers to work of an execution that has ended; external events stay."""
+        for seq, event in self.inbox(id_):
+            if event["EventType"] not in (Type.EVENT_RAISED, Type.EXECUTION_STARTED):
+                self._db.execute("delete from inbox where seq=?", (seq,))
 
     def history(self, id_: str) -> list[Event]:
         """The history; callers do not change it."""
