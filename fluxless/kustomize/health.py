@@ -72,7 +72,7 @@ async def _look_for_a_while(run: KustomizationRun, targets: list[Target]) -> Loo
     known = run.applied.live if run.applied is not None else {}
     census = run.survey.census
     asked = run.services.clock()
-    found = await look(census, targets, known=known, since=asked if not known else 0.0)
+    found = await look(census, targets, known=known)  # the census of a step is never older than its survey
     if not found.pending or found.failed:
         return found
     run.say("Running health checks")
