@@ -13,9 +13,15 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from fluxless.artifacts.blob import AzureStore
+from fluxless.artifacts.cache import ArtifactCache
 from fluxless.cli.install import install
+from fluxless.engine.engine import Engine
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
+from fluxless.reconcile.services import Services, Settings
+from tests.support.flux import Flux
+from tests.support.repositories import Repo
 from tools import binaries
 from tools.azurite import launcher as azurite_launcher
 from tools.devcluster import launcher as devcluster
@@ -88,3 +94,26 @@ async def namespace(cluster: Cluster) -> AsyncIterator[str]:
     await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     await cluster.delete(await cluster.resource("v1", "Namespace"), name)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def flux(
+    cluster: Cluster, namespace: str, control_plane: Path, azurite: str, tmp_path: Path
+) -> AsyncIterator[Flux]:
+    """An engine over the control plane and Azurite. After the test the invariants of every status are checked."""
+    store = AzureStore.from_connection_string(azurite, namespace)
+    services = Services(store, ArtifactCache(store, tmp_path / "cache"), Settings(health_inline=1.0, health_poll=1.0))
+    engine = Engine({"test": ClusterConfig("test", kubeconfig=str(control_plane))}, services)
+    flux = Flux(engine, cluster, namespace, store)
+    yield flux
+    try:
+        await flux.check()
+    finally:
+        await flux.clean()
+        await engine.close()
+
+
+@pytest.fixture
+def repo(git_server: GitServer, tmp_path: Path) -> Repo:
+    """A repository with a random name; it exists from its first push on."""
+    return Repo(git_server, tmp_path, f"r-{uuid4().hex[:8]}")

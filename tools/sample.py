@@ -142,14 +142,14 @@ class Repository:
         self._work = work
         self._bare = bare
 
-    def create(self, files: dict[str, str] = FILES) -> None:
+    def create(self, files: dict[str, str] = FILES, message: str = "Infrastructure and a shop") -> None:
         """The files as a first commit."""
-        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), cwd=self._bare.parent)
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), cwd=self._bare.parent)
         self._work.mkdir(parents=True)
-        self._git("init", "--quiet", "--initial-branch=main")
+        self.git("init", "--quiet", "--initial-branch=main")
         for name, text in files.items():
             self.write(name, text)
-        self.commit("Infrastructure and a shop")
+        self.commit(message)
 
     def read(self, name: str) -> str:
         """A file of the work tree."""
@@ -161,14 +161,23 @@ class Repository:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    def remove(self, name: str) -> None:
+        """Delete a file of the work tree."""
+        (self._work / name).unlink()
+
+    def head(self) -> str:
+        """The id of the last commit."""
+        return self.git("rev-parse", "HEAD").strip()
+
     def commit(self, message: str) -> str:
         """Commit everything and push it; the commit's id."""
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "--message", message)
-        self._git("push", "--quiet", str(self._bare), "main")
-        return self._git("rev-parse", "HEAD").strip()
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+        self.git("push", "--quiet", str(self._bare), "main")
+        return self.head()
 
-    def _git(self, *arguments: str, cwd: Path | None = None) -> str:
+    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+        """A git command in the work tree; its output. Raises RuntimeError."""
         who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _WHO.items()}
         done = subprocess.run(
             ["git", *arguments],

@@ -21,6 +21,8 @@ ACCESS_DENIED = "AccessDenied"
 UNSUPPORTED_FIELD = "UnsupportedField"
 """The object uses a field that this engine does not know yet; ours, Flux has no word for it."""
 UNSUPPORTED_FIELD_CLASS = FailureClass.VALIDATION
+SHARED_OBJECT = "SharedObject"
+"""Two Kustomizations apply the same object; ours, Flux lets them fight in silence."""
 
 ARTIFACT_FAILED = "ArtifactFailed"
 """The source or its artifact cannot be had (KC-60)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from fluxless.apply.census import Census, Key, Sighting
@@ -27,6 +28,14 @@ class Drift(StrEnum):
     EDITED = "was edited by kubectl"
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A drifted object; `owner` is the (name, namespace) that its labels say, for one that is somebody else's now."""
+
+    drift: Drift
+    owner: tuple[str, str] = ("", "")
+
+
 def compare(entry: Entry, sighting: Sighting | None, owner: tuple[str, str]) -> Drift | None:
     """The drift of one object; `owner` is what its owner labels should say. Directives are the caller's business."""
     if sighting is None:
@@ -42,7 +51,7 @@ def compare(entry: Entry, sighting: Sighting | None, owner: tuple[str, str]) -> 
 
 async def drifted(
     census: Census, record: AppliedRecord, *, since: float = 0.0, status: bool = False
-) -> Mapping[str, Drift]:
+) -> Mapping[str, Finding]:
     """The objects of the record that have drifted, by id: one LIST per kind, shared through the census.
 
     Objects that the cluster's users put out of our hands (KC-83, KC-84) never drift. `since` and `status` as in
@@ -54,22 +63,22 @@ async def drifted(
         parsed = parse_id(id_)
         kinds[type_of(id_, entry.version)][parsed.namespace, parsed.name] = id_
 
-    async def inspect(kind: tuple[str, str]) -> dict[str, Drift]:
+    async def inspect(kind: tuple[str, str]) -> dict[str, Finding]:
         ids = kinds[kind]
         try:
             resource = await census.cluster.resource(*kind)
         except NoSuchKind:
-            return dict.fromkeys(ids.values(), Drift.MISSING)
+            return dict.fromkeys(ids.values(), Finding(Drift.MISSING))
         sightings = await census.look(resource, ids, since=since, status=status)
-        found: dict[str, Drift] = {}
+        found: dict[str, Finding] = {}
         for key, id_ in ids.items():
             sighting = sightings.get(key)
             drift = compare(record.entries[id_], sighting, record.owner)
             if drift is not None and not (sighting is not None and sighting.hands_off):
-                found[id_] = drift
+                found[id_] = Finding(drift, sighting.owner if sighting is not None else ("", ""))
         return found
 
-    result: dict[str, Drift] = {}
+    result: dict[str, Finding] = {}
     for found in await each(inspect, kinds):
         result |= found
     return result

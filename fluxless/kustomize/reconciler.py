@@ -14,9 +14,10 @@ from fluxless.api import conditions, reasons
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.apply.applier import apply_set
-from fluxless.apply.drift import drifted
+from fluxless.apply.drift import Drift, drifted
 from fluxless.apply.inventory import Inventory, restrict, stale, union, write
 from fluxless.apply.normalise import normalise
+from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned
 from fluxless.apply.prune import prune as prune_objects
 from fluxless.kustomize.build import GENERATOR_FIELDS, PathProblem, build
@@ -144,6 +145,17 @@ async def detect_drift(run: KustomizationRun) -> None:
     if record.inputs == run.inputs and not record.pending:
         wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))
         run.drifted = await drifted(run.survey.census, record, status=wait)
+        _tell_of_rivals(run)
+
+
+def _tell_of_rivals(run: KustomizationRun) -> None:
+    """Two Kustomizations that hold the same object would take it from each other for ever: say so to their users."""
+    for id_, finding in (run.drifted or {}).items():
+        name, namespace = finding.owner
+        if finding.drift is Drift.TAKEN and name:
+            text = f"{parse_id(id_).subject} belongs to another owner by its labels: Kustomization {namespace}/{name}"
+            text += " applies it as well; remove it from one of the two"
+            run.tell(Event("Warning", reasons.SHARED_OBJECT, text, {"revision": run.revision}))
 
 
 async def fetch(run: KustomizationRun) -> None:

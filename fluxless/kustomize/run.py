@@ -22,7 +22,7 @@ from fluxless.reconcile.survey import Survey
 
 if TYPE_CHECKING:
     from fluxless.apply.applier import Applied
-    from fluxless.apply.drift import Drift
+    from fluxless.apply.drift import Finding
     from fluxless.kustomize.build import Rendered
 
 SHORTEST_TIMEOUT = 30.0
@@ -63,7 +63,7 @@ class KustomizationRun(Run):
         self.artifact: dict[str, Any] = {}  # resolve_source
         self.variables: dict[str, str] = {}  # read_variables
         self.inputs = ""  # read_variables
-        self.drifted: Mapping[str, Drift] | None = None  # detect_drift: None means that the inputs are new
+        self.drifted: Mapping[str, Finding] | None = None  # detect_drift: None means that the inputs are new
         self.tree: Path | None = None  # fetch
         self.rendered: list[Rendered] = []  # render
         self.applied: Applied | None = None  # apply

@@ -25,7 +25,7 @@ class Settings:
 
     artifact_base_url: str = "https://artifacts.invalid"
     requeue_dependency: float = 30.0
-    progress_after: float = 1.5
+    progress_after: float = 2.5
     health_inline: float = 3.0
     health_poll: float = 5.0
     no_cross_namespace_refs: bool = False

@@ -1,0 +1,83 @@
+"""Health checks (KC-26, KC-27, KC-93..95): waits, timeouts, failing fast."""
+
+import pytest
+
+from tests.support.flux import Flux, message, ready
+from tests.support.repositories import Repo, config_map, deployment
+
+pytestmark = pytest.mark.cluster
+JOB = """\
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: work
+spec:
+  backoffLimit: 0
+  template:
+    metadata:
+      annotations:
+        fluxless.dev/fail: "%s"
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: main
+          image: example/work
+"""
+
+
+async def test_a_deployment_is_awaited_and_healthy_is_set(flux: Flux, repo: Repo) -> None:
+    repo.push({"web.yaml": deployment("web"), "job.yaml": JOB % "false"})
+    await flux.source(repo)
+    await flux.kustomization("app", wait=True)
+    await flux.run()
+    app = await flux.ks("app")
+    assert ready(app) == ("True", "ReconciliationSucceeded"), message(app)
+    assert message(app, "Healthy").startswith("Health check passed in ")
+    live = await flux.get("apps/v1", "Deployment", "web")
+    assert live is not None
+    assert live["status"]["readyReplicas"] == 1
+
+
+async def test_a_failed_job_ends_the_wait_early_and_is_named(flux: Flux, repo: Repo) -> None:
+    repo.push({"job.yaml": JOB % "true"})
+    await flux.source(repo)
+    await flux.kustomization("app", wait=True, timeout="5m")
+    await flux.run(patience=2)
+    app = await flux.ks("app")
+    assert ready(app) == ("False", "HealthCheckFailed")
+    name = f"Job/{flux.namespace}/work"
+    assert f"failed early due to stalled resources: [{name} status: 'Failed']" in message(app)
+    assert app["status"]["inventory"]["entries"]
+    assert "lastAppliedRevision" not in app["status"]
+
+
+async def test_an_unhealthy_object_waits_durably_and_a_new_revision_ends_the_wait(flux: Flux, repo: Repo) -> None:
+    repo.push({"web.yaml": deployment("web", fails=True)})
+    await flux.source(repo)
+    await flux.kustomization("app", wait=True, timeout="5m")
+    with pytest.raises(TimeoutError):
+        await flux.run(limit=6)
+    waiting = await flux.ks("app")
+    assert ready(waiting) == ("Unknown", "Progressing")
+    assert "Running health checks for revision main@sha1:" in message(waiting, "Reconciling")
+    repo.push({"web.yaml": deployment("web")})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    assert ready(await flux.ks("app"))[0] == "True"
+
+
+async def test_named_health_checks_look_at_those_objects_only(flux: Flux, repo: Repo) -> None:
+    repo.push({"web.yaml": deployment("web", fails=True), "a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app", healthChecks=[{"apiVersion": "v1", "kind": "ConfigMap", "name": "a"}])
+    await flux.run()
+    assert ready(await flux.ks("app"))[0] == "True"
+
+
+async def test_without_anything_to_check_there_is_no_healthy_condition(flux: Flux, repo: Repo) -> None:
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run()
+    types = [condition["type"] for condition in (await flux.ks("app"))["status"]["conditions"]]
+    assert types == ["Ready"]

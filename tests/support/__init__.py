@@ -1,0 +1,1 @@
+"""What cluster and end-to-end tests share."""
