@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,11 @@ MAX_BYTES = 512 * 1024 * 1024
 MAX_FILES = 50_000
 MAX_FILE = 128 * 1024 * 1024
 """Bytes of one file in an artifact."""
+AT_ONCE = 4
+"""Fetches of one worker at the same time; each may take MAX_BYTES of disk."""
+# Threads of their own: the relay that feeds a fetch needs a free one of the event loop's, to look up names.
+_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="git")
+_slots = asyncio.Semaphore(AT_ONCE)
 DEPTHS = (1, 50, 0)
 """How deep to look for a commit that is no tip: 0 is all of the history."""
 
@@ -102,9 +108,9 @@ async def fetch(
     """
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-git-"))
     try:
-        async with asyncio.timeout(timeout + 5), relay(url, auth, timeout=timeout) as door:
+        async with _slots, asyncio.timeout(timeout + 5), relay(url, auth, timeout=timeout) as door:
             work = _Fetch(folder, door, public(url), time.monotonic() + timeout)
-            return await asyncio.to_thread(work.run, ref, commit, use)
+            return await asyncio.get_running_loop().run_in_executor(_threads, work.run, ref, commit, use)
     except TimeoutError:
         raise RemoteUnavailable(url, f"not fetched within {timeout:.0f} s", "raise spec.timeout") from None
     finally:

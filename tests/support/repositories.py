@@ -31,7 +31,8 @@ class Repo:
 
     def __init__(self, server: GitServer, folder: Path, name: str) -> None:
         self.url = f"{server.url}/{name}.git"
-        self._repository = Repository(folder / name, server.root / f"{name}.git")
+        self.bare = server.root / f"{name}.git"
+        self._repository = Repository(folder / name, self.bare)
         self._created = False
 
     def push(self, files: dict[str, str | None], message: str = "a change") -> str:
@@ -50,3 +51,7 @@ class Repo:
     def git(self, *arguments: str) -> str:
         """Any other command in the work tree."""
         return self._repository.git(*arguments)
+
+    def git_in(self, folder: Path, *arguments: str) -> str:
+        """A git command somewhere else."""
+        return self._repository.git(*arguments, cwd=folder)

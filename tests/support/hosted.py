@@ -1,0 +1,72 @@
+"""The whole app on the local host, over a control plane, Azurite and a Git server of its own: for end-to-end tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from fluxless.kube.client import Cluster
+from tools import environment, processes
+from tools.demo import push
+
+
+class Hosted:
+    """`env` is where everything is; the verbs are those of a user, and of an operator with a heavy hand."""
+
+    def __init__(self, env: environment.Environment, cluster: Cluster) -> None:
+        self.env = env
+        self.cluster = cluster
+
+    async def wake(self) -> None:
+        """Plan every cluster now."""
+        headers = {"x-functions-key": self.env.functions_key}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{self.env.functions_url}/api/sync", headers=headers) as r,
+        ):
+            assert r.status == 202, await r.text()
+
+    async def push(self, name: str) -> tuple[int, str, float]:
+        """A signed GitHub delivery for a repository of the Git server."""
+        return await push(self.env, name)
+
+    async def post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+        """Anything else to the webhook."""
+        url = f"{self.env.functions_url}/api/hooks/github"
+        async with aiohttp.ClientSession() as http, http.post(url, data=body, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    def kill(self) -> None:
+        """`kill -9` of the function host."""
+        processes.stop(self.env.folder, "host", kill=True)
+
+    async def start(self, *arguments: str) -> None:
+        """Start the host again, on the same state and port."""
+        await asyncio.to_thread(environment.start_host, self.env.folder, *arguments)
+
+    async def status(self) -> dict[str, Any]:
+        """The status of the cluster's orchestration."""
+        key = json.loads((self.env.folder / "hub" / "keys.json").read_text())["durable"]
+        url = f"{self.env.functions_url}/runtime/webhooks/durabletask/instances/sync-dev?code={key}"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            found: dict[str, Any] = await answer.json()
+            return found
+
+    def log(self) -> str:
+        """What the host has written."""
+        return Path(self.env.folder / "host.log").read_text(errors="replace")
+
+
+async def until(done: Callable[[], Awaitable[bool]], what: str, limit: float = 60.0) -> float:
+    """Poll until it holds; the seconds that took. Fails naming what was awaited."""
+    began = time.monotonic()
+    while not await done():
+        assert time.monotonic() - began < limit, f"waited {limit:.0f} s for {what}"
+        await asyncio.sleep(0.1)
+    return time.monotonic() - began
