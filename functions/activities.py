@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
 from functions import host
 
+if TYPE_CHECKING:
+    Message = dict[str, Any]
+else:
+    Message = dict  # Microsoft's worker wants a class: it refuses to load functions annotated with `dict[str, Any]`
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
 SUMMARY_LIMIT = 1000
@@ -19,7 +23,7 @@ SUMMARY_LIMIT = 1000
 
 
 @blueprint.activity_trigger(input_name="message")
-async def plan(message: dict[str, Any]) -> dict[str, Any]:
+async def plan(message: Message) -> dict[str, Any]:
     """`{cluster, inFlight, finished, draining}` to `{ok, batches, wakeAfter, counts, summary}`."""
 
     async def work() -> dict[str, Any]:
@@ -32,7 +36,7 @@ async def plan(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.activity_trigger(input_name="message")
-async def reconcile(message: dict[str, Any]) -> dict[str, Any]:
+async def reconcile(message: Message) -> dict[str, Any]:
     """`{cluster, batch}` to `{ok, outcomes, summary}`; outcomes are in the order of the schedule's batch."""
 
     async def work() -> dict[str, Any]:
@@ -42,7 +46,7 @@ async def reconcile(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.activity_trigger(input_name="message")
-async def request(message: dict[str, Any]) -> dict[str, Any]:
+async def request(message: Message) -> dict[str, Any]:
     """`{cluster, urls, token}` to `{ok, summary}`: annotate the GitRepositories of one cluster."""
 
     async def work() -> dict[str, Any]:
