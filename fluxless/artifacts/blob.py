@@ -24,6 +24,7 @@ class AzureStore:
     def __init__(self, client: Callable[[], ContainerClient]) -> None:
         self._make = client
         self._client: ContainerClient | None = None
+        self._opening = asyncio.Lock()
         self._made = asyncio.Lock()
 
     @classmethod
@@ -135,10 +136,10 @@ class AzureStore:
             await self._client.close()
 
     async def _container(self) -> ContainerClient:
-        if self._client is None:
-            # The import takes a third of a second.
-            self._client = await asyncio.to_thread(self._make)
-        return self._client
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._make)  # the import takes a third of a second
+            return self._client
 
     async def _or_none(self, call: Callable[[ContainerClient], Awaitable[T]]) -> T | None:
         from azure.core.exceptions import AzureError, ResourceNotFoundError
