@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DIGEST = "digest"
 """Metadata key of the digest that a file was uploaded with."""
-RETRIES = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 60}
+RETRIES = {
+    **{"retry_total": 2, "initial_backoff": 0.2, "increment_base": 2, "random_jitter_range": 0},
+    **{"connection_timeout": 5, "read_timeout": 60},
+}
+"""The SDK's own pauses add up to 40 s; a webhook's sender is gone by then, and the plan tries again anyway."""
 
 
 class AzureStore:

@@ -18,7 +18,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import GIT_REPOSITORY, KINDS
 from fluxless.api.timestamps import format_timestamp
 from fluxless.artifacts.store import PreconditionFailed
-from fluxless.engine import hooks
+from fluxless.engine import hooks, housekeeping
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
 from fluxless.engine.schedule import Schedule
@@ -243,8 +243,14 @@ class Engine:
         return len(matching)
 
     async def heartbeat(self) -> None:
-        """Note that the timer is alive. Raises `StoreUnavailable`."""
-        await records.write_json(self.services.store, records.HEARTBEAT, {"at": self.services.clock()})
+        """Note that the timer is alive, and tidy up once in a while. Raises `StoreUnavailable`."""
+        store, now = self.services.store, self.services.clock()
+        known, _ = await records.read_json(store, records.HEARTBEAT)
+        tidied = float(known.get("tidied", 0))
+        await records.write_json(store, records.HEARTBEAT, {"at": now, "tidied": tidied})
+        if now - tidied >= housekeeping.EVERY:
+            await housekeeping.tidy(store, self.clusters, now)
+            await records.write_json(store, records.HEARTBEAT, {"at": now, "tidied": now})
 
     async def silence(self) -> float:
         """Seconds since the last heartbeat; infinite when there was none. Raises `StoreUnavailable`."""

@@ -17,6 +17,8 @@ from typing import Any
 
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes. A push of many commits may be large; anything above this is refused before it is parsed."""
+DELIVERIES = "deliveries/github/"
+"""The folder of blobs that remember delivery ids."""
 DELIVERY = re.compile(r"^[0-9A-Za-z-]{8,64}$")
 
 
@@ -66,7 +68,7 @@ def _signed(header: str, body: bytes, secret: str) -> bool:
 
 def delivery_name(delivery: str) -> str:
     """The blob that remembers a delivery id, so that a replay is ignored."""
-    return f"deliveries/github/{delivery}"
+    return f"{DELIVERIES}{delivery}"
 
 
 def spec_url(obj: Mapping[str, Any]) -> str:
