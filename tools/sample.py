@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 FILES = {
@@ -176,7 +177,7 @@ class Repository:
         self.git("push", "--quiet", str(self._bare), "main")
         return self.head()
 
-    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+    def git(self, *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> str:
         """A git command in the work tree; its output. Raises RuntimeError."""
         who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in _WHO.items()}
         done = subprocess.run(
@@ -186,7 +187,7 @@ class Repository:
             text=True,
             timeout=60,
             check=False,
-            env={**os.environ, **who, "GIT_CONFIG_NOSYSTEM": "1"},
+            env={**os.environ, **who, "GIT_CONFIG_NOSYSTEM": "1", **(environment or {})},
         )
         if done.returncode != 0:
             raise RuntimeError(f"git {arguments[0]}: {done.stderr.strip()}")

@@ -131,7 +131,7 @@ async def ask_remote(run: GitRepositoryRun) -> None:
     """Which commit is wanted, and do we have it (GR-23)? FetchFailed GitOperationFailed."""
     try:
         refs = await ls_remote(run.url, run.auth, timeout=run.timeout)
-        run.target = resolve(run.spec.get("ref") or {}, refs, run.url)
+        run.target = await _newest(run, resolve(run.spec.get("ref") or {}, refs, run.url))
     except InvalidReference as problem:
         raise Stalled(reasons.GIT_OPERATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED) from problem
     except GitProblem as problem:
@@ -142,6 +142,24 @@ async def ask_remote(run: GitRepositoryRun) -> None:
     if same:
         stored = await run.services.store.stat(str(known.get("path")))
         run.fresh = stored is not None and stored.digest == known.get("digest")
+
+
+async def _newest(run: GitRepositoryRun, targets: list[Target]) -> Target:
+    """Of several tags of one version, the one with the newest commit (GR-24); each has to be fetched to know."""
+    if len({target.commit for target in targets}) == 1:
+        return targets[-1]
+    moments = [
+        await fetch(
+            run.url,
+            run.auth,
+            ref=target.ref,
+            commit=target.commit,
+            timeout=run.timeout,
+            use=lambda commit, _: commit.moment,
+        )
+        for target in targets
+    ]
+    return max(zip(moments, targets, strict=True), key=lambda pair: pair[0])[1]
 
 
 def _fetch_failed(problem: GitProblem) -> Transient:

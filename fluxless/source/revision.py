@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fluxless.api.semver import Constraint, highest
+from fluxless.api.semver import Constraint, candidates
 from fluxless.git.errors import EmptyRepository, ReferenceNotFound, public
 from fluxless.git.ls_remote import Refs
 
@@ -28,18 +28,26 @@ class InvalidReference(ReferenceNotFound):
     """`spec.ref` itself is wrong: trying again cannot help."""
 
 
-def resolve(ref: Mapping[str, Any], refs: Refs, url: str) -> Target:
-    """Precedence: commit, name, semver, tag, branch. Raises `GitProblem` naming what is missing."""
+def resolve(ref: Mapping[str, Any], refs: Refs, url: str) -> list[Target]:
+    """What `ref` means by precedence: commit, name, semver, tag, branch. Raises `GitProblem` naming what is missing.
+
+    There are several where a range of versions has several tags of the same highest version: the one with the newest
+    commit is meant (GR-24), which only the commits themselves can tell.
+    """
     shown = public(url)
     if not refs.commits:
         raise EmptyRepository(url)
     if commit := str(ref.get("commit") or ""):
-        return _commit(commit, str(ref.get("branch") or ""))
+        return [_commit(commit, str(ref.get("branch") or ""))]
     if name := str(ref.get("name") or ""):
-        return _named(refs, name, name, f"reference '{name}'", shown)
+        return [_named(refs, name, name, f"reference '{name}'", shown)]
     if semver := str(ref.get("semver") or ""):
-        tag = _highest(refs, semver, shown)
-        return _named(refs, f"refs/tags/{tag}", tag, f"tag '{tag}'", shown)
+        tags = _highest(refs, semver, shown)
+        return [_named(refs, f"refs/tags/{tag}", tag, f"tag '{tag}'", shown) for tag in tags]
+    return [_single(ref, refs, shown)]
+
+
+def _single(ref: Mapping[str, Any], refs: Refs, shown: str) -> Target:
     if tag := str(ref.get("tag") or ""):
         return _named(refs, f"refs/tags/{tag}", tag, f"tag '{tag}'", shown)
     branch = str(ref.get("branch") or DEFAULT_BRANCH)
@@ -64,16 +72,16 @@ def _named(refs: Refs, name: str, shown: str, what: str, url: str) -> Target:
     return Target(commit, name, f"{shown}@{_hash(commit)}")
 
 
-def _highest(refs: Refs, semver: str, url: str) -> str:
+def _highest(refs: Refs, semver: str, url: str) -> list[str]:
     try:
         constraint = Constraint.parse(semver)
     except ValueError:
         message = f"spec.ref.semver '{semver}' is not a range of versions"
         raise InvalidReference(message, "write it like >=1.0.0 <2.0.0, or 1.x") from None
     tags = [name.removeprefix("refs/tags/") for name in refs.commits if name.startswith("refs/tags/")]
-    found = highest(tags, constraint)
-    if found is None:
-        step = f"push a matching tag, or widen the range; it has {len(tags)} tag(s)"
+    found = candidates(tags, constraint)
+    if not found:
+        step = f"push a matching tag with all three numbers, or widen the range; it has {len(tags)} tag(s)"
         raise ReferenceNotFound(f"no match found for semver: {semver} in '{url}'", step)
     return found
 

@@ -48,9 +48,9 @@ class Repo:
                 self._repository.write(name, text)
         return self._repository.commit(message)
 
-    def git(self, *arguments: str) -> str:
+    def git(self, *arguments: str, **environment: str) -> str:
         """Any other command in the work tree."""
-        return self._repository.git(*arguments)
+        return self._repository.git(*arguments, environment=environment)
 
     def git_in(self, folder: Path, *arguments: str) -> str:
         """A git command somewhere else."""

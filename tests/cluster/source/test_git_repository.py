@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from fluxless.git.ls_remote import ls_remote
 from tests.support.flux import SOURCE, Flux, message, ready
@@ -49,6 +50,18 @@ async def test_every_kind_of_reference_finds_its_commit(flux: Flux, repo: Repo) 
         found = await flux.repository(name)
         assert ready(found) == ("True", "Succeeded"), message(found)
         assert found["status"]["artifact"]["revision"] == revision
+
+
+async def test_of_two_tags_of_one_version_the_newest_commit_wins(flux: Flux, repo: Repo) -> None:
+    newer = repo.push({"a.yaml": config_map("a", "1")})
+    repo.git("tag", "v1.0.0+a")
+    repo.push({"a.yaml": config_map("a", "2")})
+    repo.git("commit", "--amend", "--no-edit", GIT_COMMITTER_DATE="2001-01-01T00:00:00Z")
+    repo.git("tag", "v1.0.0+b")
+    repo.git("push", "--quiet", "--tags", str(repo.bare))
+    await flux.source(repo, ref={"semver": "1.x"})
+    await flux.run()
+    assert (await flux.repository())["status"]["artifact"]["revision"] == f"v1.0.0+a@sha1:{newer}"
 
 
 async def test_an_unchanged_remote_costs_one_question_and_no_write(
@@ -213,10 +226,12 @@ async def test_a_repository_without_commits_is_called_empty(flux: Flux, repo: Re
 
 async def test_a_web_page_is_told_from_a_repository(flux: Flux, repo: Repo, git_server: GitServer) -> None:
     repo.push({"a.yaml": config_map("a")})
-    from aiohttp import web
+
+    async def _page(_: web.Request) -> web.Response:
+        return web.Response(text="<html>", content_type="text/html")
 
     app = web.Application()
-    app.router.add_get("/{path:.*}", lambda _: web.Response(text="<html>", content_type="text/html"))
+    app.router.add_get("/{path:.*}", _page)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

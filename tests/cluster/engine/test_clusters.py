@@ -1,0 +1,63 @@
+"""Several clusters in one app: a dead one holds up no other, and hears of a webhook later."""
+
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from fluxless.api.failure import Problem
+from fluxless.artifacts.cache import ArtifactCache
+from fluxless.engine.engine import Engine
+from fluxless.kube.connect import ClusterConfig
+from fluxless.reconcile.services import Services
+from tests.support.flux import Flux, ready
+from tests.support.repositories import Repo, config_map
+
+pytestmark = pytest.mark.cluster
+DEAD = json.dumps(
+    {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+)
+
+
+async def test_a_dead_cluster_is_named_and_told_later(
+    flux: Flux, repo: Repo, control_plane: Path, tmp_path: Path
+) -> None:
+    clusters = {
+        "test": ClusterConfig("test", kubeconfig=str(control_plane)),
+        "dead": ClusterConfig("dead", kubeconfig_inline=DEAD),
+    }
+    engine = Engine(clusters, Services(flux.store, ArtifactCache(flux.store, tmp_path / "two")))
+    try:
+        repo.push({"a.yaml": config_map("a")})
+        await flux.source(repo)
+        with pytest.raises(Problem, match="cluster 'dead' cannot be reached"):
+            await engine.plan("dead", [], {})
+        body = json.dumps({"repository": {"clone_url": repo.url}}).encode()
+        headers = {
+            "x-github-event": "push",
+            "x-github-delivery": str(uuid.uuid4()),
+            "x-hub-signature-256": "sha256=" + hmac.new(b"s", body, hashlib.sha256).hexdigest(),
+        }
+        began = time.monotonic()
+        answer = await engine.accept_github(headers, body, "s")
+        assert time.monotonic() - began < 2.0
+        assert (answer.status, answer.woken) == (202, ("test",))
+        assert [announcement.cluster for announcement in answer.missed] == ["dead"]
+        assert "1 cluster(s) did not answer and will be told later" in answer.text
+        steps = await engine.plan("test", [], {})
+        assert len(steps.batches) == 1
+        await engine.reconcile("test", steps.batches[0])
+        found = await flux.repository()
+        assert ready(found)[0] == "True"
+        assert found["status"]["lastHandledReconcileAt"] == answer.missed[0].token
+    finally:
+        await engine._connections["test"].close()
