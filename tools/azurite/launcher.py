@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tools import processes
+from tools.binaries import from_wheel
 from tools.lock import locked
 from tools.places import cache, free_port
 
@@ -67,14 +68,7 @@ def _node() -> str:
     found = shutil.which("node")
     if found and int(_run([found, "--version"]).lstrip("v").split(".")[0]) >= 18:
         return found
-    folder = cache() / NODE_WHEEL.replace("==", "-")
-    places = list(folder.rglob("bin/node"))
-    if not places:
-        _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), NODE_WHEEL])
-        places = list(folder.rglob("bin/node"))
-    if not places:
-        raise RuntimeError(f"the wheel {NODE_WHEEL} holds no bin/node: install Node 18 or later")
-    return str(places[0])
+    return str(from_wheel(NODE_WHEEL, "node"))
 
 
 def _install() -> Path:
