@@ -31,6 +31,8 @@ class AppSettings:
     github_secret: str
     artifact_base_url: str
     cache_folder: str
+    default_service_account: str
+    no_cross_namespace_refs: bool
 
     @classmethod
     def read(cls) -> AppSettings:
@@ -45,6 +47,8 @@ class AppSettings:
             github_secret=env.get("FLUXLESS_GITHUB_WEBHOOK_SECRET", ""),
             artifact_base_url=env.get("FLUXLESS_ARTIFACT_BASE_URL", ""),
             cache_folder=env.get("FLUXLESS_CACHE_FOLDER", ""),
+            default_service_account=env.get("FLUXLESS_DEFAULT_SERVICE_ACCOUNT", ""),
+            no_cross_namespace_refs=env.get("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "").lower() == "true",
         )
 
 
@@ -73,7 +77,11 @@ def engine() -> Engine:
     services = Services(
         store=store,
         artifacts=ArtifactCache(store, folder),
-        settings=Settings(artifact_base_url=base or Settings().artifact_base_url),
+        settings=Settings(
+            artifact_base_url=base or Settings().artifact_base_url,
+            no_cross_namespace_refs=settings.no_cross_namespace_refs,
+            default_service_account=settings.default_service_account,
+        ),
     )
     return Engine(read_clusters(settings.clusters), services)
 

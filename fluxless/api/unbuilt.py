@@ -14,7 +14,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
         "sparseCheckout",
         "serviceAccountName",
     ),
-    "Kustomization": ("decryption", "kubeConfig", "serviceAccountName", "ignore", "healthCheckExprs"),
+    "Kustomization": ("decryption", "ignore", "healthCheckExprs"),
 }
 
 

@@ -260,4 +260,5 @@ class Engine:
     async def close(self) -> None:
         """Give back every connection."""
         await asyncio.gather(*(cluster.close() for cluster in self._connections.values()))
+        await self.services.remotes.close()
         await self.services.store.close()

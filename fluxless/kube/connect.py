@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class ClusterConfig:
     client_id: str = ""
     context: str = ""
     """Of the kubeconfig; the CLI sets it."""
+    verify_tls: bool = False
+    """Whether `insecure-skip-tls-verify` of the kubeconfig is overruled: for kubeconfigs that tenants bring."""
 
 
 class ConfigProblem(Problem):
@@ -96,7 +98,8 @@ async def connect(config: ClusterConfig) -> Cluster:
         return await _connect_aks(config)
     where = f"of cluster {config.name!r}"
     if config.kubeconfig_inline:
-        return await _open(config.name, kubeconfig.parse(config.kubeconfig_inline, where))
+        connection = kubeconfig.parse(config.kubeconfig_inline, where)
+        return await _open(config.name, replace(connection, insecure=connection.insecure and not config.verify_tls))
     path = Path(config.kubeconfig)
     try:
         text = await asyncio.to_thread(path.read_text)

@@ -9,6 +9,7 @@ from fluxless.api.timestamps import parse_timestamp
 from fluxless.apply.inventory import union
 from fluxless.apply.prune import Pruned, prune, still_there
 from fluxless.kustomize.run import KustomizationRun, Memory
+from fluxless.kustomize.target import account_exists, open_target
 from fluxless.reconcile.errors import Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
@@ -24,8 +25,9 @@ async def finalize(run: KustomizationRun) -> Outcome:
     document, _ = await read_json(run.services.store, run.memory_name)
     run.memory = Memory.from_json(document)
     inventory = union(run.old_inventory, run.memory.applied.pending)
-    if _deletes(run) and inventory:
-        pruned = await prune(run.cluster, run.survey.census, inventory, owner=run.owner)
+    if _deletes(run) and inventory and await account_exists(run):
+        await open_target(run)
+        pruned = await prune(run.target, run.census, inventory, owner=run.owner)
         _tell(run, pruned)
         if pruned.failures:
             raise Transient(reasons.PRUNE_FAILED, pruned.failures)
@@ -53,7 +55,7 @@ def _tell(run: KustomizationRun, pruned: Pruned) -> None:
 async def _await_termination(run: KustomizationRun, inventory: dict[str, str]) -> None:
     """Look for a few seconds, then let a durable timer wait on; after the timeout the object goes anyway."""
     until = run.services.clock() + run.services.settings.health_inline
-    while left := await still_there(run.cluster, inventory, owner=run.owner):
+    while left := await still_there(run.target, inventory, owner=run.owner):
         if _overdue(run):
             log.warning("cluster=%s object=%s not terminated in time: %s", run.cluster.name, run.ref, ", ".join(left))
             return

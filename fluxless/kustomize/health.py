@@ -70,7 +70,7 @@ def _explicit(check: dict[str, Any], namespace: str) -> Target:
 async def _look_for_a_while(run: KustomizationRun, targets: list[Target]) -> Look:
     """Look until all is well, something has failed, or the step has waited long enough."""
     known = run.applied.live if run.applied is not None else {}
-    census = run.survey.census
+    census = run.census
     asked = run.services.clock()
     found = await look(census, targets, known=known)  # the census of a step is never older than its survey
     if not found.pending or found.failed:

@@ -24,6 +24,7 @@ from fluxless.kustomize.build import GENERATOR_FIELDS, PathProblem, build
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
 from fluxless.kustomize.run import KustomizationRun, Memory
+from fluxless.kustomize.target import open_target
 from fluxless.kustomize.variables import Reference, merge
 from fluxless.reconcile.dependencies import artifact_of, source_of, waits_for
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
@@ -127,7 +128,8 @@ async def read_variables(run: KustomizationRun) -> None:
     post_build = run.spec.get("postBuild") or {}
     found: list[Reference] = []
     for ref in post_build.get("substituteFrom") or []:
-        read = run.survey.references.secret if ref["kind"] == "Secret" else run.survey.references.config_map
+        references = run.survey.references(run.local)
+        read = references.secret if ref["kind"] == "Secret" else references.config_map
         data = await read(run.ref.namespace, ref["name"])
         found.append(Reference(ref["kind"], ref["name"], bool(ref.get("optional")), data))
     try:
@@ -144,7 +146,7 @@ async def detect_drift(run: KustomizationRun) -> None:
     record = run.memory.applied
     if record.inputs == run.inputs and not record.pending:
         wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))
-        run.drifted = await drifted(run.survey.census, record, status=wait)
+        run.drifted = await drifted(run.census, record, status=wait)
         _tell_of_rivals(run)
 
 
@@ -200,8 +202,8 @@ async def apply(run: KustomizationRun) -> None:
             run.rendered, run.owner, labels=common.get("labels"), annotations=common.get("annotations")
         )
         run.applied = await apply_set(
-            run.cluster,
-            run.survey.census,
+            run.target,
+            run.census,
             manifests,
             owner=run.owner,
             previous=run.memory.applied,
@@ -229,7 +231,7 @@ async def prune(run: KustomizationRun) -> None:
         return
     wanted = run.applied.inventory
     left = stale(union(run.old_inventory, run.memory.applied.pending), wanted) if run.spec.get("prune") else {}
-    pruned = await prune_objects(run.cluster, run.survey.census, left, owner=run.owner) if left else Pruned()
+    pruned = await prune_objects(run.target, run.census, left, owner=run.owner) if left else Pruned()
     run.status.set(inventory=write(union(wanted, restrict(left, pruned.survivors))))
     if pruned.deleted:
         run.changes += [(subject, "deleted") for subject in pruned.deleted]
@@ -248,6 +250,7 @@ async def prune(run: KustomizationRun) -> None:
 PHASES = (
     resolve_source,
     check_dependencies,
+    open_target,
     recall,
     read_variables,
     detect_drift,

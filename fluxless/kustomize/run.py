@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fluxless.api.duration import format_duration
 from fluxless.api.kinds import Kind
+from fluxless.apply.census import Census
 from fluxless.apply.inventory import Inventory, read
 from fluxless.apply.owner import Owner
 from fluxless.apply.record import AppliedRecord
@@ -59,6 +60,8 @@ class KustomizationRun(Run):
     def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
         super().__init__(kind, obj, survey, services)
         self.owner = Owner(self.ref.name, self.ref.namespace)
+        self.local = survey.cluster  # open_target: this cluster, as the tenant
+        self.target = survey.cluster  # open_target: where objects are applied, as the tenant
         self.memory = Memory()  # recall
         self.artifact: dict[str, Any] = {}  # resolve_source
         self.variables: dict[str, str] = {}  # read_variables
@@ -73,6 +76,11 @@ class KustomizationRun(Run):
     def settled(self) -> bool:
         """Whether the cluster holds what the inputs describe, so that nothing is fetched, rendered or applied."""
         return self.drifted is not None and not self.drifted
+
+    @property
+    def census(self) -> Census:
+        """What lives in the target."""
+        return self.survey.census(self.target)
 
     @property
     def checksum(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.artifacts.store import Store
+from fluxless.reconcile.remotes import Remotes
 
 AT_ONCE = 16
 """Objects that a worker works on at the same time; an API server takes about as many requests at once (measured)."""
@@ -29,16 +30,20 @@ class Settings:
     health_inline: float = 3.0
     health_poll: float = 5.0
     no_cross_namespace_refs: bool = False
+    default_service_account: str = ""
+    """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The store, the worker's artifact cache, the settings, the clock (seconds since the epoch), and the slots that
-    limit how many objects are worked on at the same time: more would only make each of them take longer.
+    """The store, the worker's artifact cache, the settings, the clock (seconds since the epoch), remote clusters.
+
+    The slots limit how many objects are worked on at the same time: more would only make each of them take longer.
     """
 
     store: Store
     artifacts: ArtifactCache
     settings: Settings = field(default_factory=Settings)
     clock: Callable[[], float] = time.time
+    remotes: Remotes = field(default_factory=Remotes)
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))

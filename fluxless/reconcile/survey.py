@@ -7,7 +7,7 @@ thousand objects cost one LIST per kind and one GET per Secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
@@ -19,14 +19,28 @@ from fluxless.reconcile.world import World
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A world with the lazy parts around it: a census of applied objects and the Secrets that are referred to."""
+    """A world with the lazy parts around it, one of each for every connection that a step uses: a census of applied
+    objects, and the Secrets that are referred to.
+    """
 
     cluster: Cluster
     world: World
-    census: Census
-    references: References
+    _views: dict[Cluster, tuple[Census, References]] = field(default_factory=dict)
+
+    def census(self, cluster: Cluster) -> Census:
+        """What lives in a cluster, as whoever that connection speaks for sees it."""
+        return self._view(cluster)[0]
+
+    def references(self, cluster: Cluster) -> References:
+        """Secrets and ConfigMaps, as whoever that connection speaks for may read them."""
+        return self._view(cluster)[1]
+
+    def _view(self, cluster: Cluster) -> tuple[Census, References]:
+        if cluster not in self._views:
+            self._views[cluster] = (Census(cluster), References(cluster))
+        return self._views[cluster]
 
 
 async def take(cluster: Cluster, kinds: Iterable[Kind], clock: Callable[[], float]) -> Survey:
     """List the Flux objects now; everything else is read when somebody asks for it."""
-    return Survey(cluster, await worlds.take(cluster, kinds, clock()), Census(cluster), References(cluster))
+    return Survey(cluster, await worlds.take(cluster, kinds, clock()))

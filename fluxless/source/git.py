@@ -115,7 +115,7 @@ async def read_secret(run: GitRepositoryRun) -> None:
     name = (run.spec.get("secretRef") or {}).get("name")
     if not name:
         return
-    data = await run.survey.references.secret(run.ref.namespace, name)
+    data = await run.survey.references(run.cluster).secret(run.ref.namespace, name)
     full = f"{run.ref.namespace}/{name}"
     if data is None:
         step = "create the Secret, or correct spec.secretRef"

@@ -51,14 +51,15 @@ class Flux:
         )
 
     async def kustomization(self, name: str, source: str = "repo", **spec: Any) -> Obj:
-        """A Kustomization over the source, into the test's namespace."""
+        """A Kustomization over the source, into the test's namespace; None leaves a field of these out."""
         base = {
             "interval": "10m",
             "prune": True,
             "targetNamespace": self.namespace,
             "sourceRef": {"kind": "GitRepository", "name": source},
         }
-        return await self.put(KUSTOMIZE, "Kustomization", name, base | spec)
+        fields = {key: value for key, value in (base | spec).items() if value is not None}
+        return await self.put(KUSTOMIZE, "Kustomization", name, fields)
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Obj | None:
         """Any object of the namespace."""

@@ -36,8 +36,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["dependsOn[].readyExpr"],
     ),
     "KC-21 decryption": ("Kustomization", {"decryption": {"provider": "sops"}}, ["decryption"]),
-    "KC-23 other cluster": ("Kustomization", {"kubeConfig": {"secretRef": {"name": "a"}}}, ["kubeConfig"]),
-    "KC-24 impersonation": ("Kustomization", {"serviceAccountName": "a"}, ["serviceAccountName"]),
     "KC-28 health by CEL": (
         "Kustomization",
         {"healthCheckExprs": [{"apiVersion": "a/v1", "current": "true"}]},

@@ -1,0 +1,126 @@
+"""Which cluster does a Kustomization apply to, and as whom (KC-23, KC-24, CM-14..16)? Decides nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fluxless.api import reasons
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kube.client import Cluster
+from fluxless.kube.connect import RESOURCE_ID, ClusterConfig
+from fluxless.kustomize.run import KustomizationRun
+from fluxless.reconcile.errors import Stalled, Transient
+
+KEYS = ("value", "value.yaml")
+"""Where a Secret holds its kubeconfig unless the spec names the key (CM-15)."""
+TOKEN_SECONDS = 3600
+
+
+async def open_target(run: KustomizationRun) -> None:
+    """Set `run.local` and `run.target`. Ready=False ReconciliationFailed when the cluster cannot be opened."""
+    user = account(run)
+    run.local = run.cluster.impersonating(user) if user else run.cluster
+    wanted = run.spec.get("kubeConfig")
+    if not wanted:
+        run.target = run.local
+        return
+    try:
+        remote = await run.services.remotes.get(await _config(run, wanted))
+    except Stalled:
+        raise
+    except Problem as problem:
+        raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
+    run.target = remote.impersonating(user) if user else remote
+
+
+def account(run: KustomizationRun) -> str:
+    """The user name of the service account that is impersonated, or empty: own field first, then the app setting."""
+    name = run.spec.get("serviceAccountName") or run.services.settings.default_service_account
+    return f"system:serviceaccount:{run.ref.namespace}:{name}" if name else ""
+
+
+async def account_exists(run: KustomizationRun) -> bool:
+    """Whether the account that has to be impersonated is there (KC-92: without it nothing can be deleted)."""
+    user = account(run)
+    if not user or run.spec.get("kubeConfig"):
+        return True
+    resource = await run.cluster.resource("v1", "ServiceAccount")
+    return await run.cluster.get(resource, user.rpartition(":")[2], run.ref.namespace) is not None
+
+
+async def _config(run: KustomizationRun, wanted: Mapping[str, Any]) -> ClusterConfig:
+    if secret := wanted.get("secretRef"):
+        return await _from_secret(run, str(secret["name"]), str(secret.get("key") or ""))
+    name = str(wanted["configMapRef"]["name"])
+    data = await run.survey.references(run.cluster).config_map(run.ref.namespace, name)
+    if data is None:
+        raise _missing(run, f"ConfigMap {run.ref.namespace}/{name} not found")
+    return await _from_config_map(run, name, {key: value.decode(errors="replace") for key, value in data.items()})
+
+
+async def _from_secret(run: KustomizationRun, name: str, key: str) -> ClusterConfig:
+    """CM-15; a kubeconfig that runs programs is refused, and one that skips the check of certificates is overruled."""
+    data = await run.survey.references(run.cluster).secret(run.ref.namespace, name)
+    if data is None:
+        raise _missing(run, f"Secret {run.ref.namespace}/{name} not found")
+    found = next((data[candidate] for candidate in ((key,) if key else KEYS) if candidate in data), None)
+    if found is None:
+        raise _missing(run, f"Secret {run.ref.namespace}/{name} has no key {key or ' or '.join(KEYS)}")
+    label = f"{run.cluster.name}/{run.ref.namespace}/{name}"
+    return ClusterConfig(label, kubeconfig_inline=found.decode(errors="replace"), verify_tls=True)
+
+
+async def _from_config_map(run: KustomizationRun, name: str, data: Mapping[str, str]) -> ClusterConfig:
+    """CM-16: no secret anywhere; the identity of the app, or a token of a service account."""
+    label, provider = f"{run.cluster.name}/{run.ref.namespace}/{name}", data.get("provider", "")
+    if provider == "azure":
+        if not RESOURCE_ID.match(data.get("cluster", "")):
+            raise _stalled(run, f"ConfigMap {name}: cluster is not the resource id of a managed cluster")
+        return ClusterConfig(label, resource_id=data["cluster"])
+    if provider == "generic":
+        if not data.get("address"):
+            raise _stalled(run, f"ConfigMap {name}: provider generic needs an address")
+        return ClusterConfig(label, kubeconfig_inline=await _generic(run, data), verify_tls=True)
+    raise _stalled(run, f"ConfigMap {name}: provider {provider!r} is not supported; use azure or generic")
+
+
+async def _generic(run: KustomizationRun, data: Mapping[str, str]) -> str:
+    """A kubeconfig with a token of a service account of ours, made for the audiences that the other cluster wants."""
+    name = data.get("serviceAccountName") or "default"
+    audiences = [line.strip() for line in data.get("audiences", "").splitlines() if line.strip()]
+    token = await _token(run.cluster, run.ref.namespace, name, audiences or [data["address"]])
+    cluster: dict[str, str] = {"server": data["address"]}
+    if data.get("ca.crt"):
+        cluster["certificate-authority-data"] = base64.b64encode(data["ca.crt"].encode()).decode()
+    return json.dumps(
+        {
+            "clusters": [{"name": "remote", "cluster": cluster}],
+            "users": [{"name": "remote", "user": {"token": token}}],
+            "contexts": [{"name": "remote", "context": {"cluster": "remote", "user": "remote"}}],
+            "current-context": "remote",
+        }
+    )
+
+
+async def _token(cluster: Cluster, namespace: str, name: str, audiences: list[str]) -> str:
+    resource = await cluster.resource("v1", "ServiceAccount")
+    body = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": audiences, "expirationSeconds": TOKEN_SECONDS},
+    }
+    answer = await cluster.request("POST", resource.path(namespace, name, "token"), body=body)
+    return str(answer["status"]["token"])
+
+
+def _missing(run: KustomizationRun, text: str) -> Problem:
+    step = "create it in the namespace of the Kustomization, or correct spec.kubeConfig"
+    return Problem(Failure(FailureClass.SOURCE_AUTH, text, str(run.ref), next_step=step))
+
+
+def _stalled(run: KustomizationRun, text: str) -> Stalled:
+    failure = Failure(FailureClass.VALIDATION, text, str(run.ref), next_step="correct the ConfigMap, then reconcile")
+    return Stalled(reasons.RECONCILIATION_FAILED, failure)

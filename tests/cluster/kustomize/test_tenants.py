@@ -1,0 +1,182 @@
+"""Tenants (CM-12, CM-14, KC-24): a Kustomization may do what its service account may, and nothing else. Real RBAC."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from tests.support.flux import KUSTOMIZE, Flux, message, ready
+from tests.support.repositories import Repo, config_map
+
+pytestmark = pytest.mark.cluster
+RBAC = "rbac.authorization.k8s.io"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def other(flux: Flux) -> AsyncIterator[str]:
+    """The namespace of another tenant, with a Secret in it."""
+    name = f"other-{uuid4().hex[:8]}"
+    await flux.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    secret = {"metadata": {"name": "keys", "namespace": name}, "stringData": {"password": "not-yours"}}
+    await flux.cluster.create({"apiVersion": "v1", "kind": "Secret", **secret})
+    yield name
+    await flux.cluster.delete(await flux.cluster.resource("v1", "Namespace"), name)
+
+
+async def _tenant(flux: Flux, role: str = "admin") -> None:
+    """A service account `team` that is admin (or something less) of the test's namespace."""
+    where = {"name": "team", "namespace": flux.namespace}
+    await flux.cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": where})
+    await flux.cluster.create(
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": where,
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", **where}],
+        }
+    )
+
+
+async def test_a_tenant_applies_prunes_and_is_checked_in_its_namespace(flux: Flux, repo: Repo) -> None:
+    await _tenant(flux)
+    repo.push({"a.yaml": config_map("a"), "b.yaml": config_map("b")})
+    await flux.source(repo)
+    await flux.kustomization("app", serviceAccountName="team", wait=True)
+    await flux.run()
+    assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))
+    await flux.patch("v1", "ConfigMap", "a", {"data": {"value": "edited"}})
+    repo.push({"b.yaml": None})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    await flux.request("Kustomization", "app")
+    await flux.run()
+    assert await flux.value("a") == "1"
+    assert await flux.value("b") is None
+    await flux.delete(KUSTOMIZE, "Kustomization", "app")
+    await flux.run()
+    assert await flux.value("a") is None
+
+
+BINDING = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: grab-{space}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
+subjects: [{{kind: ServiceAccount, name: team, namespace: {space}}}]
+"""
+ROLE = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: grab
+rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]
+"""
+ATTEMPTS = {
+    "other-namespace": ({"a.yaml": config_map("a")}, {"targetNamespace": "{other}"}, "cannot patch resource"),
+    "namespace-by-patch": (
+        {"a.yaml": config_map("a")},
+        {
+            "targetNamespace": None,
+            "patches": [
+                {
+                    "patch": '[{"op": "add", "path": "/metadata/namespace", "value": "{other}"}]',
+                    "target": {"kind": "ConfigMap"},
+                }
+            ],
+        },
+        "cannot patch resource",
+    ),
+    "cluster-role-binding": ({"b.yaml": BINDING}, {}, "cannot patch resource"),
+    "role-beyond-ones-own": ({"r.yaml": ROLE}, {}, "attempting to grant RBAC permissions not currently held"),
+    "a-new-namespace": (
+        {"n.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: grab}\n"},
+        {"targetNamespace": None},
+        "cannot patch resource",
+    ),
+    "health-check-elsewhere": (
+        {"a.yaml": config_map("a")},
+        {"healthChecks": [{"apiVersion": "v1", "kind": "Secret", "name": "keys", "namespace": "{other}"}]},
+        "cannot get resource",
+    ),
+    "base-outside": ({"kustomization.yaml": "resources: [../../../etc]\n"}, {}, "leaves the artifact"),
+    "path-outside": ({"a.yaml": config_map("a")}, {"path": "../.."}, "leaves the artifact"),
+}
+
+
+def _fill(value: object, **names: str) -> object:
+    if isinstance(value, str):
+        for key, text in names.items():
+            value = value.replace("{" + key + "}", text)
+        return value.replace("{{", "{").replace("}}", "}") if "{{" in value else value
+    if isinstance(value, dict):
+        return {key: _fill(item, **names) for key, item in value.items()}
+    return [_fill(item, **names) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+async def test_an_attempt_to_break_out_is_refused_in_the_status(flux: Flux, repo: Repo, other: str, name: str) -> None:
+    await _tenant(flux)
+    files, spec, words = ATTEMPTS[name]
+    repo.push({path: str(_fill(text, other=other, space=flux.namespace)) for path, text in files.items()})
+    await flux.source(repo)
+    filled = _fill(spec, other=other, space=flux.namespace)
+    assert isinstance(filled, dict)
+    await flux.kustomization("app", serviceAccountName="team", **filled)
+    await flux.run(patience=1)
+    app = await flux.ks("app")
+    assert ready(app)[0] == "False"
+    assert words in message(app), message(app)
+    assert "not-yours" not in str(app)
+
+
+async def test_a_tenant_without_the_right_to_read_secrets_cannot_substitute_from_one(flux: Flux, repo: Repo) -> None:
+    await _tenant(flux, role="view")
+    names = {"name": "keys", "namespace": flux.namespace}
+    await flux.cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": names, "stringData": {"x": "hidden"}})
+    repo.push({"a.yaml": config_map("a", "${x}")})
+    await flux.source(repo)
+    spec = {"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "keys"}]}}
+    await flux.kustomization("app", serviceAccountName="team", **spec)
+    await flux.run(patience=1)
+    app = await flux.ks("app")
+    assert ready(app)[0] == "False"
+    assert 'cannot get resource "secrets"' in message(app)
+
+
+async def test_a_source_of_another_namespace_is_refused_when_the_app_says_so(
+    flux: Flux, repo: Repo, other: str
+) -> None:
+    services = flux.engine.services
+    flux.engine.services = replace(services, settings=replace(services.settings, no_cross_namespace_refs=True))
+    await flux.kustomization("app", sourceRef={"kind": "GitRepository", "name": "repo", "namespace": other})
+    await flux.run(patience=3)
+    app = await flux.ks("app")
+    assert ready(app) == ("False", "AccessDenied")
+    assert "cross-namespace references have been blocked" in message(app, "Stalled")
+
+
+async def test_the_default_account_counts_where_none_is_named(flux: Flux, repo: Repo) -> None:
+    services = flux.engine.services
+    flux.engine.services = replace(services, settings=replace(services.settings, default_service_account="nobody"))
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run(patience=1)
+    assert f"system:serviceaccount:{flux.namespace}:nobody" in message(await flux.ks("app"))
+
+
+async def test_without_its_account_nothing_is_deleted_and_the_object_may_go(flux: Flux, repo: Repo) -> None:
+    await _tenant(flux)
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app", serviceAccountName="team")
+    await flux.run()
+    await flux.delete("v1", "ServiceAccount", "team")
+    await flux.delete(KUSTOMIZE, "Kustomization", "app")
+    await flux.run()
+    assert await flux.get(KUSTOMIZE, "Kustomization", "app") is None
+    assert await flux.value("a") == "1"
