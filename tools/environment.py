@@ -23,6 +23,8 @@ from tools.devcluster import launcher as devcluster
 from tools.places import ROOT, STATE, free_port
 
 SECRET = "local-webhook-secret"
+TIMER = "*/5 * * * * *"
+"""Of `make up`: whoever tries things out does not like to wait for half a minute."""
 HOST_WITHIN = 60.0
 
 
@@ -47,6 +49,7 @@ class Environment:
             "GIT_URL": self.git_url,
             "BLOB_CONNECTION": f"'{self.blob_connection}'",
             "FUNCTIONS_KEY": self.functions_key,
+            "FLUXLESS_GITHUB_WEBHOOK_SECRET": SECRET,
         }
         return "".join(f"{name}={value}\n" for name, value in pairs.items())
 
@@ -159,7 +162,7 @@ def main() -> int:
         return 0
     began = time.monotonic()
     try:
-        environment = up()
+        environment = up(timer=TIMER)
     except (RuntimeError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

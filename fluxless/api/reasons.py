@@ -21,6 +21,8 @@ ACCESS_DENIED = "AccessDenied"
 UNSUPPORTED_FIELD = "UnsupportedField"
 """The object uses a field that this engine does not know yet; ours, Flux has no word for it."""
 UNSUPPORTED_FIELD_CLASS = FailureClass.VALIDATION
+INVALID_CEL_EXPRESSION = "InvalidCELExpression"
+"""An expression of `dependsOn` or `healthCheckExprs` is no CEL."""
 SHARED_OBJECT = "SharedObject"
 """Two Kustomizations apply the same object; ours, Flux lets them fight in silence."""
 

@@ -14,7 +14,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
         "sparseCheckout",
         "serviceAccountName",
     ),
-    "Kustomization": ("decryption", "ignore", "healthCheckExprs"),
+    "Kustomization": ("decryption", "ignore"),
 }
 
 
@@ -32,6 +32,4 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
         source = (spec.get("sourceRef") or {}).get("kind")
         if source != "GitRepository":
             found.append(f"sourceRef.kind: {source}")
-        if any(entry.get("readyExpr") for entry in spec.get("dependsOn") or []):
-            found.append("dependsOn[].readyExpr")
     return found

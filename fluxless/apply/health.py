@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fluxless.api.failure import Failure, FailureClass
@@ -75,12 +75,18 @@ def _list(found: Mapping[Target, Status]) -> str:
 
 
 async def look(
-    census: Census, targets: Iterable[Target], *, known: Mapping[str, KubeObject] | None = None, since: float = 0.0
+    census: Census,
+    targets: Iterable[Target],
+    *,
+    known: Mapping[str, KubeObject] | None = None,
+    since: float = 0.0,
+    judge: Callable[[KubeObject], Status] = status_of,
 ) -> Look:
     """Look at all targets; one LIST per kind, shared through the census.
 
     `known` are objects that the API server has just returned, by inventory id: those that are ready in it are not
-    looked up, the others count as pending until the next look. Raises `ApiProblem`.
+    looked up, the others count as pending until the next look. `judge` tells the status of an object that exists.
+    Raises `ApiProblem`.
     """
     found = Look()
     kinds: dict[tuple[str, str], list[Target]] = defaultdict(list)
@@ -89,7 +95,7 @@ async def look(
         if answer is None:
             kinds[target.api_version, target.kind].append(target)
         else:
-            _sort(found, target, status_of(answer))
+            _sort(found, target, judge(answer))
 
     async def inspect(kind: tuple[str, str]) -> None:
         try:
@@ -101,7 +107,7 @@ async def look(
         for target in kinds[kind]:
             obj = await census.whole(resource, target.namespace, target.name, since=since)
             missing = Status(State.NOT_FOUND, "Resource not found")
-            _sort(found, target, status_of(obj) if obj is not None else missing)
+            _sort(found, target, judge(obj) if obj is not None else missing)
 
     await each(inspect, kinds)
     return found

@@ -13,6 +13,7 @@ from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import group_of
+from fluxless.kustomize.judgement import Judge, judge_by
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Transient, Waiting
 from fluxless.reconcile.events import Event
@@ -28,11 +29,12 @@ DEFAULT_API_VERSION = "apps/v1"
 async def check_health(run: KustomizationRun) -> None:
     """Healthy=True when every target is ready. Ready=False HealthCheckFailed on failure or timeout."""
     targets = _targets(run)
+    judge = judge_by(run.spec.get("healthCheckExprs") or [])
     if not targets:
         run.status.unmark("Healthy")
         return
     began = run.memory.checking_since or run.services.clock()
-    found = await _look_for_a_while(run, targets)
+    found = await _look_for_a_while(run, targets, judge)
     if found.failed or found.pending:
         await _not_yet(run, found, began)
     seconds = run.services.clock() - began
@@ -67,12 +69,12 @@ def _explicit(check: dict[str, Any], namespace: str) -> Target:
     )
 
 
-async def _look_for_a_while(run: KustomizationRun, targets: list[Target]) -> Look:
+async def _look_for_a_while(run: KustomizationRun, targets: list[Target], judge: Judge) -> Look:
     """Look until all is well, something has failed, or the step has waited long enough."""
     known = run.applied.live if run.applied is not None else {}
     census = run.census
     asked = run.services.clock()
-    found = await look(census, targets, known=known)  # the census of a step is never older than its survey
+    found = await look(census, targets, known=known, judge=judge)  # the census of a step is never older than its survey
     if not found.pending or found.failed:
         return found
     run.say("Running health checks")
@@ -80,7 +82,7 @@ async def _look_for_a_while(run: KustomizationRun, targets: list[Target]) -> Loo
     while found.pending and not found.failed and run.services.clock() < until:
         await run.rest(pause)
         # Looks of other steps that began after our last one count for us as well: one LIST serves all who wait.
-        found, asked = await look(census, targets, since=asked + pause / 2), run.services.clock()
+        found, asked = await look(census, targets, since=asked + pause / 2, judge=judge), run.services.clock()
         pause = min(LONGEST_PAUSE, pause * 2)
     return found
 

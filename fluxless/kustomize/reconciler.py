@@ -103,7 +103,7 @@ def _wait_for_others(run: KustomizationRun) -> None:
     if wait is None:
         return
     if wait.impossible:
-        step = "remove one of these dependsOn entries"
+        step = "remove one of these dependsOn entries" if wait.reason == reasons.DEPENDENCY_NOT_READY else ""
         failure = Failure(FailureClass.DEPENDENCY, wait.message, str(run.ref), next_step=step)
         raise Stalled(wait.reason, failure, others=True)
     told = wait.reason == reasons.DEPENDENCY_NOT_READY

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluxless.api import conditions, reasons
+from fluxless.reconcile.expressions import EvaluationFailed, InvalidExpression, expression
 from fluxless.reconcile.world import Ref, World
 
 CHAIN_LIMIT = 50
@@ -66,17 +67,41 @@ def _dependency(obj: Mapping[str, Any], world: World) -> Blocked | None:
     if loop := cycle(Ref.of(obj), world):
         path = " -> ".join(f"{ref.namespace}/{ref.name}" for ref in loop)
         return Blocked(f"dependency cycle: {path}", impossible=True)
-    message = _first_unready(obj, world)[0]
-    return Blocked(message + _root(obj, world)) if message else None
+    try:
+        message = _first_unready(obj, world)[0]
+        return Blocked(message + _root(obj, world)) if message else None
+    except InvalidExpression as problem:
+        return Blocked(problem.failures[0].message, reasons.INVALID_CEL_EXPRESSION, impossible=True)
+
+
+def _expressions(obj: Mapping[str, Any]) -> dict[Ref, str]:
+    """`readyExpr` of the entries that have one (CM-22)."""
+    entries = obj.get("spec", {}).get("dependsOn") or []
+    pairs = zip(references(obj), entries, strict=True)
+    return {ref: str(entry["readyExpr"]) for ref, entry in pairs if entry.get("readyExpr")}
+
+
+def _by_expression(text: str, name: str, obj: Mapping[str, Any], dependency: Mapping[str, Any]) -> str:
+    """What a `readyExpr` says against the dependency; it replaces the built-in check. Raises `InvalidExpression`."""
+    try:
+        holds = expression(text).holds({"self": obj, "dep": dependency})
+    except EvaluationFailed as problem:
+        return f"dependency '{name}' is not ready: {problem.failures[0].message}"
+    return "" if holds else f"dependency '{name}' is not ready according to readyExpr eval"
 
 
 def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str, Any] | None]:
     """What is wrong with the first dependency that is not ready, and that dependency; ("", None) when all are."""
+    expressions = _expressions(obj)
     for ref in references(obj):
         name = f"{ref.namespace}/{ref.name}"
         dependency = world.get(ref)
         if dependency is None:
             return f"dependency '{name}' not found", None
+        if ref in expressions:
+            if said := _by_expression(expressions[ref], name, obj, dependency):
+                return said, dependency
+            continue
         status = dependency.get("status", {})
         if status.get("observedGeneration") != dependency["metadata"].get("generation") or not conditions.is_true(
             dependency, "Ready"

@@ -81,3 +81,24 @@ async def test_without_anything_to_check_there_is_no_healthy_condition(flux: Flu
     await flux.run()
     types = [condition["type"] for condition in (await flux.ks("app"))["status"]["conditions"]]
     assert types == ["Ready"]
+
+
+async def test_expressions_of_the_user_decide_for_their_kinds(flux: Flux, repo: Repo) -> None:
+    repo.push({"a.yaml": config_map("a", "starting")})
+    await flux.source(repo)
+    rule = {"apiVersion": "v1", "kind": "ConfigMap", "current": "data.value == 'up'", "failed": "data.value == 'down'"}
+    await flux.kustomization("app", wait=True, timeout="5m", healthCheckExprs=[rule])
+    with pytest.raises(TimeoutError):
+        await flux.run(limit=4)
+    assert ready(await flux.ks("app"))[0] == "Unknown"
+    repo.push({"a.yaml": config_map("a", "up")})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    assert ready(await flux.ks("app"))[0] == "True"
+    repo.push({"a.yaml": config_map("a", "down")})
+    await flux.request("GitRepository", "repo")
+    await flux.run(patience=1)
+    assert ready(await flux.ks("app")) == ("False", "HealthCheckFailed")
+    await flux.kustomization("app", wait=True, healthCheckExprs=[rule | {"current": "("}])
+    await flux.run(patience=1)
+    assert ready(await flux.ks("app")) == ("False", "InvalidCELExpression")

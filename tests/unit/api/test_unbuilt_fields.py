@@ -30,17 +30,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"sourceRef": {"kind": "OCIRepository", "name": "a"}},
         ["sourceRef.kind: OCIRepository"],
     ),
-    "KC-9 readiness by CEL": (
-        "Kustomization",
-        {"dependsOn": [{"name": "a"}, {"name": "b", "readyExpr": "true"}]},
-        ["dependsOn[].readyExpr"],
-    ),
     "KC-21 decryption": ("Kustomization", {"decryption": {"provider": "sops"}}, ["decryption"]),
-    "KC-28 health by CEL": (
-        "Kustomization",
-        {"healthCheckExprs": [{"apiVersion": "a/v1", "current": "true"}]},
-        ["healthCheckExprs"],
-    ),
     "KC-29 ignored fields": ("Kustomization", {"ignore": [{"paths": ["/spec/replicas"]}]}, ["ignore"]),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
