@@ -69,6 +69,8 @@ def _spec(*, old: bool) -> Schema:
         "dependsOn": listing(
             record(
                 {
+                    "apiVersion": text("API version of an object of another kind; not part of Flux's API."),
+                    "kind": text("Kind; this object's own when empty. Not part of Flux's API."),
                     "name": text("Name."),
                     "namespace": text("Namespace; this object's own when empty."),
                     "readyExpr": text("CEL expression that decides whether it is ready."),

@@ -14,7 +14,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
         "sparseCheckout",
         "serviceAccountName",
     ),
-    "Kustomization": ("decryption", "ignore"),
+    "Kustomization": ("decryption",),
 }
 
 

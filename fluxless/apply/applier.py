@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.apply import drift
 from fluxless.apply.census import Census
 from fluxless.apply.failures import refused, without_namespace
+from fluxless.apply.ignore import Rule
 from fluxless.apply.inventory import Inventory
 from fluxless.apply.kstatus import status_of
 from fluxless.apply.many import each
@@ -69,6 +70,7 @@ async def apply_set(
     owner: Owner,
     previous: AppliedRecord,
     force: bool = False,
+    ignore: Sequence[Rule] = (),
     before_create: Callable[[Inventory], Awaitable[None]] | None = None,
     custom_stage: Collection[tuple[str, str]] = (),
 ) -> Applied:
@@ -88,15 +90,17 @@ async def apply_set(
         stage = await _resolve(cluster, stages[number], defined)
         items += stage
         await _leave_out(census, stage, previous)
-        await _run(census, stage, force=force, announce=announce)
+        await _run(census, stage, force=force, ignore=ignore, announce=announce)
         if number <= 2:
             await _await_ready(cluster, stage)
     return _applied(census, items, owner, previous)
 
 
-async def _run(census: Census, stage: list[Item], *, force: bool, announce: _Announcement) -> None:
+async def _run(
+    census: Census, stage: list[Item], *, force: bool, ignore: Sequence[Rule], announce: _Announcement
+) -> None:
     """Validate the stage as a whole, then write it rank by rank."""
-    await Stage(census, stage, force=force).validate()
+    await Stage(census, stage, force=force, ignore=ignore).validate()
     if any(not item.action for item in stage):
         await announce()
     ranks: dict[tuple[int, str, str], list[Item]] = defaultdict(list)

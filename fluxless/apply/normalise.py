@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.apply.objects import KubeObject, Manifest, Rendered, group_of, object_id, subject
+from fluxless.apply.objects import KubeObject, Manifest, Rendered, copy_json, group_of, object_id, subject
 from fluxless.apply.owner import Owner, annotations_of
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -129,7 +129,7 @@ def _repeated(obj: KubeObject, origin: str, origins: dict[str, str]) -> Failure 
 
 def _clean(obj: KubeObject) -> KubeObject:
     """A copy without what only the API server may say, in the form that server-side apply keeps stable."""
-    clean: KubeObject = _copy(obj)
+    clean: KubeObject = copy_json(obj)
     metadata = clean["metadata"]
     for field in _SERVER_FIELDS:
         metadata.pop(field, None)
@@ -151,13 +151,6 @@ def _clean(obj: KubeObject) -> KubeObject:
             for container in _dicts(spec, list_name):
                 _default_protocol(container)
     return clean
-
-
-def _copy(value: Any) -> Any:
-    """Rendered objects are shared by all users of the render cache; this is thrice as fast as `copy.deepcopy`."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
 def _add_metadata(obj: KubeObject, labels: dict[str, str], annotations: dict[str, str]) -> None:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fluxless.api.failure import Failure, Problem
 from fluxless.apply import fields
 from fluxless.apply.census import Census
 from fluxless.apply.failures import is_refused_change, refused
+from fluxless.apply.ignore import Rule, leave_to_others
 from fluxless.apply.many import each
 from fluxless.apply.objects import KubeObject, Manifest
 from fluxless.apply.owner import hands_off, may_be_recreated, only_create, sets_directive
@@ -56,7 +57,8 @@ class StageProblem(Problem):
 class Stage:
     """The changed objects of one stage. `force` allows to recreate all of them (KC-25)."""
 
-    def __init__(self, census: Census, items: list[Item], *, force: bool) -> None:
+    def __init__(self, census: Census, items: list[Item], *, force: bool, ignore: Sequence[Rule] = ()) -> None:
+        self._ignore = ignore
         self._census = census
         self._cluster = census.cluster
         self._items = items
@@ -93,6 +95,7 @@ class Stage:
             if live is not None and (only_create(item.object) or hands_off(live)):
                 item.action, item.live = "skipped", live
                 return
+        await self._leave_to_others(item)
         try:
             item.live = await self._apply(item, dry_run=True)
         except ApiProblem as problem:
@@ -108,6 +111,12 @@ class Stage:
             return
         if _exists(item.live) and hands_off(item.live):
             item.action = "skipped"
+
+    async def _leave_to_others(self, item: Item) -> None:
+        """Fields that `spec.ignore` names (KC-87); only objects that a rule means are read for it."""
+        if any(rule.means(item.object) for rule in self._ignore) and (live := await self._get(item)) is not None:
+            changed = leave_to_others(item.object, live, self._ignore, self._census.manager)
+            item.manifest = replace(item.manifest, object=changed)
 
     async def _write(self, item: Item) -> None:
         before = item.live or {}

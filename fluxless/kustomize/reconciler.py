@@ -15,6 +15,7 @@ from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.apply.applier import apply_set
 from fluxless.apply.drift import Drift, drifted
+from fluxless.apply.ignore import Rule
 from fluxless.apply.inventory import Inventory, restrict, stale, union, write
 from fluxless.apply.normalise import normalise
 from fluxless.apply.objects import parse_id
@@ -33,7 +34,7 @@ from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import read_json
 
-APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune")
+APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune", "ignore")
 """Fields of the spec that decide what is applied and how; a change of any other needs no new apply."""
 
 
@@ -208,8 +209,11 @@ async def apply(run: KustomizationRun) -> None:
             owner=run.owner,
             previous=run.memory.applied,
             force=bool(run.spec.get("force")),
+            ignore=_ignore_rules(run),
             before_create=lambda inventory: _write_ahead(run, inventory),
         )
+    except Stalled:
+        raise
     except Problem as problem:
         run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), {"revision": run.revision})
         raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
@@ -217,6 +221,15 @@ async def apply(run: KustomizationRun) -> None:
     if run.applied.changed:
         text = "\n".join(f"{subject} {action}" for subject, action in run.changes)
         run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
+
+
+def _ignore_rules(run: KustomizationRun) -> list[Rule]:
+    try:
+        return [Rule.parse(entry) for entry in run.spec.get("ignore") or []]
+    except ValueError as error:
+        step = "write it like /spec/replicas"
+        failure = Failure(FailureClass.VALIDATION, f"spec.ignore: {error}", str(run.ref), next_step=step)
+        raise Stalled(reasons.RECONCILIATION_FAILED, failure) from None
 
 
 async def _write_ahead(run: KustomizationRun, inventory: Inventory) -> None:

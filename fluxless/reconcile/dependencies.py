@@ -27,10 +27,10 @@ class Blocked:
 
 
 def references(obj: Mapping[str, Any]) -> list[Ref]:
-    """The objects named in `spec.dependsOn`, in order; the namespace defaults to the object's own (KC-9)."""
+    """The objects named in `spec.dependsOn`, in order; namespace and kind default to the object's own (KC-9)."""
     me = Ref.of(obj)
     return [
-        Ref(me.kind, entry.get("namespace") or me.namespace, entry["name"])
+        Ref(entry.get("kind") or me.kind, entry.get("namespace") or me.namespace, entry["name"])
         for entry in obj.get("spec", {}).get("dependsOn") or []
     ]
 
@@ -103,9 +103,8 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
                 return said, dependency
             continue
         status = dependency.get("status", {})
-        if status.get("observedGeneration") != dependency["metadata"].get("generation") or not conditions.is_true(
-            dependency, "Ready"
-        ):
+        generation = dependency["metadata"].get("generation")
+        if status.get("observedGeneration", generation) != generation or not conditions.is_true(dependency, "Ready"):
             return f"dependency '{name}' is not ready", dependency
         if not _up_to_date(obj, dependency, world):
             return f"dependency '{name}' revision is not up to date", dependency

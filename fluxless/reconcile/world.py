@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fluxless.api.kinds import Kind
 from fluxless.kube.client import Cluster
-from fluxless.kube.errors import NoSuchKind
+from fluxless.kube.errors import Forbidden, NoSuchKind
 
 
 class Ref(NamedTuple):
@@ -38,14 +38,18 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`objects` by reference; `taken` is the time (seconds since the epoch) before the first LIST was sent."""
+    """`objects` by reference; `taken` is the time (seconds since the epoch) before the first LIST was sent.
+
+    `others` are objects of foreign kinds that `dependsOn` names; nobody reconciles them.
+    """
 
     objects: Mapping[Ref, dict[str, Any]]
     taken: float
+    others: Mapping[Ref, dict[str, Any]] = field(default_factory=dict)
 
     def get(self, ref: Ref) -> dict[str, Any] | None:
         """The object as it was, or None when it did not exist."""
-        return self.objects.get(ref)
+        return self.objects.get(ref) or self.others.get(ref)
 
 
 async def take(cluster: Cluster, kinds: Iterable[Kind], now: float) -> World:
@@ -58,5 +62,30 @@ async def take(cluster: Cluster, kinds: Iterable[Kind], now: float) -> World:
             return []
         return await cluster.list(resource)
 
-    listed = await asyncio.gather(*(objects_of(kind) for kind in kinds))
-    return World({Ref.of(obj): obj for items in listed for obj in items}, now)
+    known = tuple(kinds)
+    listed = await asyncio.gather(*(objects_of(kind) for kind in known))
+    objects = {Ref.of(obj): obj for items in listed for obj in items}
+    return World(objects, now, await _others(cluster, objects.values(), {kind.kind for kind in known}))
+
+
+async def _others(cluster: Cluster, objects: Iterable[dict[str, Any]], known: set[str]) -> dict[Ref, dict[str, Any]]:
+    """The objects of foreign kinds that `dependsOn` names: one GET each, and none in most clusters."""
+    wanted = {
+        (
+            str(entry["apiVersion"]),
+            Ref(entry["kind"], entry.get("namespace") or obj["metadata"]["namespace"], entry["name"]),
+        )
+        for obj in objects
+        for entry in (obj.get("spec") or {}).get("dependsOn") or []
+        if entry.get("apiVersion") and entry.get("kind") and entry["kind"] not in known
+    }
+
+    async def get(api_version: str, ref: Ref) -> dict[str, Any] | None:
+        try:
+            resource = await cluster.resource(api_version, ref.kind)
+            return await cluster.get(resource, ref.name, ref.namespace if resource.namespaced else "")
+        except (NoSuchKind, Forbidden):
+            return None
+
+    found = await asyncio.gather(*(get(api_version, ref) for api_version, ref in wanted))
+    return {ref: obj for (_, ref), obj in zip(wanted, found, strict=True) if obj is not None}

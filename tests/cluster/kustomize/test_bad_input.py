@@ -126,7 +126,6 @@ async def test_an_immutable_field_says_how_to_have_the_object_recreated(flux: Fl
     ("spec", "field"),
     [
         pytest.param({"decryption": {"provider": "sops"}}, "spec.decryption", id="decryption"),
-        pytest.param({"ignore": [{"paths": ["/spec"]}]}, "spec.ignore", id="ignore"),
         pytest.param({"sourceRef": {"kind": "Bucket", "name": "x"}}, "spec.sourceRef.kind: Bucket", id="source-kind"),
     ],
 )

@@ -1,8 +1,10 @@
 """dependsOn (KC-62): chains, trees, cycles, impossible references."""
 
+import asyncio
+
 import pytest
 
-from tests.support.flux import KUSTOMIZE, Flux, message, ready
+from tests.support.flux import KUSTOMIZE, SOURCE, Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
 
 pytestmark = pytest.mark.cluster
@@ -112,3 +114,27 @@ async def test_a_dependent_of_the_same_source_waits_for_its_revision(flux: Flux,
     await flux.run(patience=3)
     assert await flux.value("b") == "2"
     assert commit not in (await flux.ks("b"))["status"]["lastAppliedRevision"]
+
+
+async def test_an_object_of_any_kind_with_a_ready_condition_may_come_first(flux: Flux, repo: Repo) -> None:
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "first"}
+    source = {"apiVersion": SOURCE, "kind": "GitRepository", "name": "repo"}
+    await flux.kustomization("app", dependsOn=[source, pod])
+    await flux.run(patience=3)
+    assert f"dependency '{flux.namespace}/first' not found" in message(await flux.ks("app"))
+    await flux.cluster.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "first", "namespace": flux.namespace},
+            "spec": {"containers": [{"name": "main", "image": "example/first"}]},
+        }
+    )
+    for _ in range(20):
+        await flux.run(patience=1)
+        if ready(await flux.ks("app"))[0] == "True":
+            break
+        await asyncio.sleep(0.3)
+    assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))

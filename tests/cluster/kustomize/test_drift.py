@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.flux import Flux, message, ready
-from tests.support.repositories import Repo, config_map
+from tests.support.repositories import Repo, config_map, deployment
 
 pytestmark = pytest.mark.cluster
 DISABLED = {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"}
@@ -122,3 +122,25 @@ async def test_a_lost_memory_costs_one_full_apply_and_nothing_else(applied: Flux
     before = await applied.get("v1", "ConfigMap", "a")
     await _pass(applied)
     assert before == await applied.get("v1", "ConfigMap", "a")
+
+
+async def test_ignored_fields_keep_what_others_made_of_them(flux: Flux, repo: Repo) -> None:
+    repo.push({"web.yaml": deployment("web"), "a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app", ignore=[{"paths": ["/spec/replicas"], "target": {"kind": "Deployment"}}])
+    await flux.run()
+    await flux.patch("apps/v1", "Deployment", "web", {"spec": {"replicas": 3}}, manager="scaler")
+    await flux.request("Kustomization", "app")
+    await flux.run()
+    live = await flux.get("apps/v1", "Deployment", "web")
+    assert live is not None
+    assert live["spec"]["replicas"] == 3
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": flux.namespace}}
+    await flux.cluster.apply(body | {"spec": {"replicas": 4}}, manager="other", force=True)
+    repo.push({"web.yaml": deployment("web").replace("example/web:1", "example/web:2")})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    live = await flux.get("apps/v1", "Deployment", "web")
+    assert live is not None
+    assert live["spec"]["replicas"] == 4
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "example/web:2"

@@ -31,7 +31,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["sourceRef.kind: OCIRepository"],
     ),
     "KC-21 decryption": ("Kustomization", {"decryption": {"provider": "sops"}}, ["decryption"]),
-    "KC-29 ignored fields": ("Kustomization", {"ignore": [{"paths": ["/spec/replicas"]}]}, ["ignore"]),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "GR-1 plain http": ("GitRepository", {"url": "http://example.org/a.git"}),

@@ -1,0 +1,141 @@
+"""Fields that are left to others (KC-29, KC-87): which objects a rule means, and what we then send. Pure.
+
+A field that another apply manager owns is left out of what we send. Any other one is sent with its live value, so that
+it stays as it is. A new object gets everything: there is nobody yet to leave anything to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fluxless.apply import fields
+from fluxless.apply.objects import KubeObject, copy_json, group_of, version_of
+from fluxless.apply.owner import annotations_of, labels_of
+
+_TERM = re.compile(
+    r"\s*(?:(?P<absent>!)\s*(?P<no>[^\s,=!()]+)"
+    r"|(?P<key>[^\s,=!()]+)\s*"
+    r"(?:(?P<op>==|=|!=)\s*(?P<value>[^\s,]*)|\s*(?P<set>in|notin)\s*\((?P<values>[^)]*)\))?)\s*(?:,|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry of `spec.ignore`: JSON pointers, and the objects that they count for (all when `target` is empty)."""
+
+    paths: tuple[tuple[str, ...], ...]
+    target: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, entry: Mapping[str, Any]) -> Rule:
+        """Read an entry. Raises ValueError for a pointer that does not begin with a slash."""
+        return cls(tuple(_pointer(path) for path in entry["paths"]), entry.get("target") or {})
+
+    def means(self, obj: Mapping[str, Any]) -> bool:
+        """Whether the object is one of the target's; names and namespaces are anchored regular expressions."""
+        api_version, metadata = str(obj.get("apiVersion")), obj.get("metadata") or {}
+        exact = {"group": group_of(api_version), "version": version_of(api_version), "kind": str(obj.get("kind"))}
+        patterns = {"name": str(metadata.get("name", "")), "namespace": str(metadata.get("namespace", ""))}
+        return (
+            all(self.target.get(key) in (None, "", value) for key, value in exact.items())
+            and all(not (p := self.target.get(key)) or re.fullmatch(p, value) for key, value in patterns.items())
+            and selects(self.target.get("labelSelector", ""), labels_of(obj))
+            and selects(self.target.get("annotationSelector", ""), annotations_of(obj))
+        )
+
+
+def leave_to_others(obj: KubeObject, live: KubeObject, rules: Iterable[Rule], manager: str) -> KubeObject:
+    """What to send for `obj` where `live` is there; the same object when no rule means it."""
+    paths = [path for rule in rules if rule.means(obj) for path in rule.paths]
+    if not paths:
+        return obj
+    changed: KubeObject = copy_json(obj)
+    theirs = [
+        entry.get("fieldsV1") or {}
+        for entry in fields.managed(live)
+        if entry.get("operation") == "Apply" and entry.get("manager") != manager and not entry.get("subresource")
+    ]
+    for path in paths:
+        if any(_owns(trie, path) for trie in theirs):
+            _remove(changed, path)
+        elif _has(changed, path) and _has(live, path):
+            _set(changed, path, _get(live, path))
+    return changed
+
+
+def selects(selector: str, present: Mapping[str, str]) -> bool:
+    """A label selector, as kubectl takes it. Raises ValueError for one that cannot be read."""
+    position = 0
+    while position < len(selector):
+        match = _TERM.match(selector, position)
+        if match is None or match.end() == position:
+            raise ValueError(f"{selector!r} is no label selector")
+        position = match.end()
+        if not _holds(match, present):
+            return False
+    return True
+
+
+def _holds(match: re.Match[str], present: Mapping[str, str]) -> bool:
+    if match["absent"]:
+        return match["no"] not in present
+    value = present.get(match["key"])
+    if match["set"]:
+        among = value in {item.strip() for item in match["values"].split(",")}
+        return among if match["set"] == "in" else not among
+    if match["op"]:
+        return (value == match["value"]) == (match["op"] != "!=")
+    return value is not None
+
+
+def _pointer(text: str) -> tuple[str, ...]:
+    if not text.startswith("/"):
+        raise ValueError(f"{text!r} is no JSON pointer: begin it with a slash")
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/"))
+
+
+def _owns(trie: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Whether a fieldsV1 trie has the field, or something below it; list items are not told apart."""
+    for part in path:
+        if part.isdigit():
+            return any(key.startswith(("k:", "i:", "v:")) for key in trie)
+        if f"f:{part}" not in trie:
+            return False
+        trie = trie[f"f:{part}"]
+    return True
+
+
+def _step(parent: Any, part: str) -> Any:
+    if isinstance(parent, dict):
+        return parent[part]
+    if isinstance(parent, list):
+        return parent[int(part)]
+    raise KeyError(part)
+
+
+def _get(obj: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        obj = _step(obj, part)
+    return obj
+
+
+def _has(obj: Any, path: tuple[str, ...]) -> bool:
+    try:
+        _get(obj, path)
+    except (KeyError, IndexError, ValueError):
+        return False
+    return True
+
+
+def _set(obj: Any, path: tuple[str, ...], value: Any) -> None:
+    parent = _get(obj, path[:-1])
+    parent[int(path[-1]) if isinstance(parent, list) else path[-1]] = value
+
+
+def _remove(obj: Any, path: tuple[str, ...]) -> None:
+    if _has(obj, path):
+        parent = _get(obj, path[:-1])
+        del parent[int(path[-1]) if isinstance(parent, list) else path[-1]]
