@@ -1,0 +1,76 @@
+"""Waking a cluster: start, nudge, end what is stuck; and the heartbeat that replaces a dead timer."""
+
+import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from functions import host, wake
+
+
+class Client:
+    """What of the durable client is used; `calls` is what was asked of it."""
+
+    def __init__(self, state: str = "", *, age: float = 0, turn: int = 7, refuses: bool = False) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self._state, self._age, self._turn, self._refuses = state, age, turn, refuses
+
+    async def get_status(self, instance: str) -> Any:
+        if not self._state:
+            return None
+        return SimpleNamespace(
+            runtime_status=SimpleNamespace(value=self._state),
+            last_updated_time=datetime.fromtimestamp(time.time() - self._age, UTC),
+            custom_status={"turn": self._turn},
+        )
+
+    async def start_new(self, name: str, instance: str, given: Any) -> None:
+        self.calls.append(("start", name, instance, given))
+        if self._refuses:
+            raise Exception("already running")
+
+    async def raise_event(self, instance: str, name: str, data: Any) -> None:
+        self.calls.append(("event", name))
+
+    async def terminate(self, instance: str, reason: str) -> None:
+        self.calls.append(("terminate", instance))
+
+
+START = ("start", "sync", "sync-dev", {"cluster": "dev"})
+
+
+@pytest.mark.parametrize(
+    ("client", "news", "calls"),
+    [
+        pytest.param(Client(), True, [START], id="never ran"),
+        pytest.param(Client("Completed"), True, [START], id="has ended"),
+        pytest.param(Client("Failed"), False, [START], id="has failed"),
+        pytest.param(Client("Running"), False, [("event", "wake-7")], id="timer wakes the present wait"),
+        pytest.param(
+            Client("Running"), True, [("event", "wake-7"), ("event", "wake-8")], id="news wake the next wait as well"
+        ),
+        pytest.param(Client("Running", age=1000), True, [("terminate", "sync-dev"), START], id="stuck"),
+        pytest.param(Client(refuses=True), True, [START], id="somebody else was first"),
+    ],
+)
+async def test_a_cluster_is_planned_soon_whatever_its_sync_is_doing(
+    client: Client, news: bool, calls: list[Any]
+) -> None:
+    await wake.wake(client, "dev", news=news)  # type: ignore[arg-type]
+    assert client.calls == calls
+
+
+@pytest.mark.parametrize(("silence", "started"), [(10.0, 0), (121.0, 2), (float("inf"), 2)])
+async def test_a_caller_starts_what_a_silent_timer_left_undone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, silence: float, started: int
+) -> None:
+    async def silent() -> float:
+        return silence
+
+    monkeypatch.setattr(host, "engine", lambda: SimpleNamespace(silence=silent, clusters=["a", "b"]))
+    client = Client()
+    await wake.wake_overdue(client)  # type: ignore[arg-type]
+    assert len(client.calls) == started
+    assert ("alert=heartbeat-missing" in caplog.text) == bool(started)
