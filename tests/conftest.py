@@ -37,9 +37,10 @@ def workshop() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kustomize() -> None:
-    """The pinned kustomize, for every test that builds."""
-    os.environ["FLUXLESS_KUSTOMIZE"] = str(binaries.find(binaries.KUSTOMIZE))
+def pinned_binaries() -> None:
+    """The pinned kustomize and sops, for every test that builds."""
+    for binary in (binaries.KUSTOMIZE, binaries.SOPS):
+        os.environ[f"FLUXLESS_{binary.name.upper()}"] = str(binaries.find(binary))
 
 
 @pytest.fixture(scope="session")

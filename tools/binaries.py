@@ -40,7 +40,9 @@ APISERVER = Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "to
 CONTROLLERS = Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "tools/devcluster")
 SCHEDULER = Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "tools/devcluster")
 KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", "tools/devcluster")
-ALL = (KUSTOMIZE, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
+SOPS = Binary("sops", "github.com/getsops/sops/v3/cmd/sops", "tools/sops")
+AGE_KEYGEN = Binary("age-keygen", "filippo.io/age/cmd/age-keygen", "tools/sops")
+ALL = (KUSTOMIZE, SOPS, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 
 def key(binary: Binary) -> str:

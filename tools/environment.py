@@ -59,7 +59,7 @@ def up(
 ) -> Environment:
     """Start what does not run yet. `timer` is the NCRONTAB of the app's timer. Raises RuntimeError."""
     folder.mkdir(parents=True, exist_ok=True)
-    kustomize = binaries.find(binaries.KUSTOMIZE)
+    kustomize, sops = binaries.find(binaries.KUSTOMIZE), binaries.find(binaries.SOPS)
     kubeconfig = _cluster(folder)
     connection = azurite.start(folder / "azurite")
     git_root, git_url = start_git(folder)
@@ -71,6 +71,7 @@ def up(
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
         "FLUXLESS_KUSTOMIZE": str(kustomize),
+        "FLUXLESS_SOPS": str(sops),
         **({"FLUXLESS_TIMER": timer} if timer else {}),
         **(extra or {}),
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.generate import BuildProblem, generate
 from fluxless.kustomize.jail import check
 from fluxless.kustomize.origin import ANNOTATION, Origins
@@ -74,12 +75,22 @@ _builds: SharedCache[list[Built]] = SharedCache(size=lambda built: sum(len(item.
 
 
 async def build(
-    tree: Path, digest: str, spec: Mapping[str, Any], variables: Mapping[str, str], *, timeout: float = 60.0
+    tree: Path,
+    digest: str,
+    spec: Mapping[str, Any],
+    variables: Mapping[str, str],
+    *,
+    decryption: Decryption | None = None,
+    timeout: float = 60.0,
 ) -> list[Rendered]:
     """The objects that the spec describes, over the artifact of that digest. Raises `Problem`."""
     inputs = {name: spec[name] for name in GENERATOR_FIELDS if spec.get(name)}
-    key = hashlib.sha256(json.dumps([digest, inputs], sort_keys=True).encode()).hexdigest()
-    built = await _builds.get(key, lambda: _kustomize(tree, spec, timeout))
+    # Whoever holds other keys must not get what these keys have opened.
+    who = decryption.fingerprint if decryption is not None else ""
+    key = hashlib.sha256(json.dumps([digest, inputs, who], sort_keys=True).encode()).hexdigest()
+    built = await _builds.get(key, lambda: _kustomize(tree, spec, decryption, timeout))
+    if decryption is not None:
+        built = [await _decrypted(item, decryption) for item in built]
     always = (spec.get("postBuild") or {}).get("substituteStrategy") == "Always"
     if not variables and not always:
         return [item.rendered for item in built]
@@ -88,12 +99,21 @@ async def build(
     return _substitute_all(built, variables)
 
 
-async def _kustomize(tree: Path, spec: Mapping[str, Any], timeout: float) -> list[Built]:
+async def _decrypted(item: Built, decryption: Decryption) -> Built:
+    """Never kept: the next step decrypts again."""
+    obj = item.rendered.object
+    plain = await decryption.object(obj, _subject(obj))
+    return item if plain is obj else Built(json.dumps(plain), Rendered(plain, item.rendered.origin))
+
+
+async def _kustomize(tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, timeout: float) -> list[Built]:
     executable = await binary("kustomize")
     holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-build-"))
     try:
         root = holder / "artifact"
         folder, shown = await asyncio.to_thread(_prepare, tree, root, spec)
+        if decryption is not None:
+            await decryption.inputs(root, folder)
         home = holder / "home"
         home.mkdir()
         finished = await run(
@@ -185,11 +205,15 @@ def _substitute_all(built: list[Built], variables: Mapping[str, str]) -> list[Re
 
 
 def _named(failure: Failure, item: Rendered) -> Failure:
-    metadata = item.object.get("metadata") or {}
-    parts = (item.object.get("kind"), metadata.get("namespace"), metadata.get("name"))
-    subject = "/".join(str(part) for part in parts if part)
+    subject = _subject(item.object)
     message = f"{subject}: {failure.message}"
     return Failure(FailureClass.SUBSTITUTION, message, subject, item.origin, failure.next_step)
+
+
+def _subject(obj: Mapping[str, Any]) -> str:
+    metadata = obj.get("metadata") or {}
+    parts = (obj.get("kind"), metadata.get("namespace"), metadata.get("name"))
+    return "/".join(str(part) for part in parts if part)
 
 
 def _substitute(item: Built, variables: Mapping[str, str]) -> Rendered:

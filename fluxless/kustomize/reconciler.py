@@ -22,6 +22,7 @@ from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned
 from fluxless.apply.prune import prune as prune_objects
 from fluxless.kustomize.build import GENERATOR_FIELDS, PathProblem, build
+from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
 from fluxless.kustomize.run import KustomizationRun, Memory
@@ -33,6 +34,7 @@ from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import read_json
+from fluxless.render.sops import Keys
 
 APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune", "ignore")
 """Fields of the spec that decide what is applied and how; a change of any other needs no new apply."""
@@ -142,6 +144,28 @@ async def read_variables(run: KustomizationRun) -> None:
     run.inputs = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+async def read_keys(run: KustomizationRun) -> None:
+    """The keys of `spec.decryption` (KC-21, KC-99). Ready=False BuildFailed when there are none."""
+    wanted = run.spec.get("decryption")
+    if not wanted:
+        return
+    name = (wanted.get("secretRef") or {}).get("name")
+    try:
+        run.decryption = Decryption(await _keys(run, str(name)) if name else Keys())
+    except Problem as problem:
+        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
+    run.inputs = "sha256:" + hashlib.sha256(f"{run.inputs}{run.decryption.fingerprint}".encode()).hexdigest()
+
+
+async def _keys(run: KustomizationRun, name: str) -> Keys:
+    data = await run.survey.references(run.local).secret(run.ref.namespace, name)
+    if data is None:
+        step = "create the Secret, or correct spec.decryption.secretRef"
+        text = f"secret '{run.ref.namespace}/{name}' not found"
+        raise Problem(Failure(FailureClass.DECRYPT, text, str(run.ref), next_step=step))
+    return Keys.of_secret(data, f"{run.ref.namespace}/{name}")
+
+
 async def detect_drift(run: KustomizationRun) -> None:
     """When the inputs are those of the last apply, look for objects that somebody else has changed (design 5)."""
     record = run.memory.applied
@@ -184,7 +208,14 @@ async def render(run: KustomizationRun) -> None:
     run.status.set(lastAttemptedRevision=run.revision)
     run.say("Building manifests")
     try:
-        run.rendered = await build(run.tree, run.artifact["digest"], run.spec, run.variables)
+        run.rendered = await build(
+            run.tree,
+            run.artifact["digest"],
+            run.spec,
+            run.variables,
+            decryption=run.decryption,
+            timeout=run.timeout,
+        )
     except PathProblem as problem:
         raise Transient(reasons.ARTIFACT_FAILED, problem.failures) from problem
     except Problem as problem:
@@ -266,6 +297,7 @@ PHASES = (
     open_target,
     recall,
     read_variables,
+    read_keys,
     detect_drift,
     fetch,
     render,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fluxless.apply.applier import Applied
     from fluxless.apply.drift import Finding
     from fluxless.kustomize.build import Rendered
+    from fluxless.kustomize.decryption import Decryption
 
 SHORTEST_TIMEOUT = 30.0
 """Seconds; KC-3."""
@@ -65,7 +66,8 @@ class KustomizationRun(Run):
         self.memory = Memory()  # recall
         self.artifact: dict[str, Any] = {}  # resolve_source
         self.variables: dict[str, str] = {}  # read_variables
-        self.inputs = ""  # read_variables
+        self.inputs = ""  # read_variables, read_keys
+        self.decryption: Decryption | None = None  # read_keys
         self.drifted: Mapping[str, Finding] | None = None  # detect_drift: None means that the inputs are new
         self.tree: Path | None = None  # fetch
         self.rendered: list[Rendered] = []  # render

@@ -30,7 +30,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"sourceRef": {"kind": "OCIRepository", "name": "a"}},
         ["sourceRef.kind: OCIRepository"],
     ),
-    "KC-21 decryption": ("Kustomization", {"decryption": {"provider": "sops"}}, ["decryption"]),
+    "KC-22 decryption": (
+        "Kustomization",
+        {"decryption": {"provider": "sops", "serviceAccountName": "a"}},
+        ["decryption.serviceAccountName"],
+    ),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "GR-1 plain http": ("GitRepository", {"url": "http://example.org/a.git"}),

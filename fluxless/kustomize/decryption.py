@@ -1,0 +1,120 @@
+"""What of a Kustomization is encrypted, before and after the build (KC-21, KC-98), and who holds the keys.
+
+Plain text lives in memory and, for the inputs of generators and patches, in the private folder of one build. It gets
+into no blob, no log, no event and no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluxless.kustomize.generate import kustomization_file
+from fluxless.render import sops
+from fluxless.render.manifests import load
+
+DISABLED = "kustomize.toolkit.fluxcd.io/decrypt"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decryption:
+    """Decrypts for one Kustomization. `fingerprint` tells builds with other keys apart without giving them away."""
+
+    keys: sops.Keys
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the keys, which are random and long: it cannot be turned back."""
+        text = "\0".join((self.keys.age, *(f"{name}={value}" for name, value in self.keys.environment)))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    async def inputs(self, root: Path, folder: Path) -> None:
+        """Decrypt in place, in the private copy, what generators and patches read. Raises `DecryptionFailed`."""
+        for file in await asyncio.to_thread(_encrypted_inputs, root, folder):
+            plain = await sops.decrypt(file.data, file.form, self.keys, file.name)
+            await asyncio.to_thread(_replace, file.path, plain)
+
+    async def object(self, obj: dict[str, Any], what: str) -> dict[str, Any]:
+        """The object in plain; the same one when nothing of it is encrypted. Raises `DecryptionFailed`."""
+        metadata = obj.get("metadata") or {}
+        if str((metadata.get("annotations") or {}).get(DISABLED, "")).lower() == "disabled":
+            return obj
+        if isinstance(obj.get("sops"), dict):
+            obj = await sops.decrypt_object(obj, self.keys, what)
+        if obj.get("kind") == "Secret" and isinstance(obj.get("data"), dict):
+            return await self._secret(obj, what)
+        return obj
+
+    async def _secret(self, obj: dict[str, Any], what: str) -> dict[str, Any]:
+        """Values of a Secret that are encrypted documents themselves, by the extension of their key."""
+        changed: dict[str, str] = {}
+        for key, value in obj["data"].items():
+            try:
+                data = base64.b64decode(str(value), validate=True)
+            except (binascii.Error, ValueError):
+                continue
+            form = sops.format_of(key)
+            if sops.is_encrypted(data, form):
+                plain = await sops.decrypt(data, form, self.keys, f"{what}, key {key}")
+                changed[key] = base64.b64encode(plain).decode()
+        return obj | {"data": obj["data"] | changed} if changed else obj
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    name: str
+    data: bytes
+    form: str
+
+
+def _encrypted_inputs(root: Path, folder: Path) -> list[_File]:
+    root = root.resolve()
+    found: list[_File] = []
+    for path in sorted(set(_inputs(root, folder.resolve(), set()))):
+        data, form = path.read_bytes(), sops.format_of(path.name)
+        if sops.is_encrypted(data, form):
+            found.append(_File(path, str(path.relative_to(root)), data, form))
+    return found
+
+
+def _replace(path: Path, plain: bytes) -> None:
+    path.unlink()  # the copy shares its files with the cache: replace, never write into
+    path.write_bytes(plain)
+
+
+def _inputs(root: Path, folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """The files that secret generators and patches of a kustomization read, and those of the ones below it."""
+    file = kustomization_file(folder)
+    if file is None or folder in seen:
+        return
+    seen.add(folder)
+    document = load(file.read_text(errors="replace"), file.name)
+    if not isinstance(document, dict):
+        return
+    for name in _names(document):
+        path = (folder / name).resolve()
+        if path.is_relative_to(root) and path.is_file():
+            yield path
+    for field in ("resources", "bases", "components"):
+        for name in document.get(field) or []:
+            path = (folder / str(name)).resolve()
+            if path.is_relative_to(root) and path.is_dir():
+                yield from _inputs(root, path, seen)
+
+
+def _names(document: dict[str, Any]) -> Iterator[str]:
+    for generator in document.get("secretGenerator") or []:
+        for field in ("files", "envs"):
+            yield from (str(entry).rpartition("=")[2] for entry in generator.get(field) or [])
+        if generator.get("env"):
+            yield str(generator["env"])
+    for patch in document.get("patches") or []:
+        if isinstance(patch, dict) and patch.get("path"):
+            yield str(patch["path"])
