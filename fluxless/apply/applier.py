@@ -71,13 +71,15 @@ async def apply_set(
     previous: AppliedRecord,
     force: bool = False,
     ignore: Sequence[Rule] = (),
+    salt: str = "",
     before_create: Callable[[Inventory], Awaitable[None]] | None = None,
     custom_stage: Collection[tuple[str, str]] = (),
 ) -> Applied:
     """Apply the whole set, or say everything that is wrong with its first bad stage.
 
-    `before_create` gets the objects that may come to exist, before the first of them does. Raises `StageProblem`, or
-    another `ApiProblem` when the cluster does not answer.
+    `salt` goes into the digests of the record (see `rendered_digest`). `before_create` gets the objects that may come
+    to exist, before the first of them does. Raises `StageProblem`, or another `ApiProblem` when the cluster does not
+    answer.
     """
     ordered = sorted(manifests, key=lambda manifest: sort_key(identify(manifest.object)))
     stages: dict[int, list[Manifest]] = defaultdict(list)
@@ -87,7 +89,7 @@ async def apply_set(
     defined = {_defined_kind(m.object) for m in ordered if m.object["kind"] == _DEFINITION}
     items: list[Item] = []
     for number in sorted(stages):
-        stage = await _resolve(cluster, stages[number], defined)
+        stage = await _resolve(cluster, stages[number], defined, salt)
         items += stage
         await _leave_out(census, stage, previous)
         await _run(census, stage, force=force, ignore=ignore, announce=announce)
@@ -137,7 +139,9 @@ def _defined_kind(definition: KubeObject) -> tuple[str, str]:
     return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
 
 
-async def _resolve(cluster: Cluster, manifests: list[Manifest], defined: Collection[tuple[str, str]]) -> list[Item]:
+async def _resolve(
+    cluster: Cluster, manifests: list[Manifest], defined: Collection[tuple[str, str]], salt: str
+) -> list[Item]:
     """Find every kind in discovery; a cluster-scoped object loses its namespace, a namespaced one must have one."""
 
     async def one(manifest: Manifest) -> Item | Failure:
@@ -152,7 +156,7 @@ async def _resolve(cluster: Cluster, manifests: list[Manifest], defined: Collect
         if not resource.namespaced and namespace:
             metadata = {key: value for key, value in obj["metadata"].items() if key != "namespace"}
             manifest = replace(manifest, object={**obj, "metadata": metadata})
-        return Item(object_id(manifest.object), manifest, resource, rendered_digest(manifest.object))
+        return Item(object_id(manifest.object), manifest, resource, rendered_digest(manifest.object, salt))
 
     found = await each(one, manifests)
     failures = [item for item in found if isinstance(item, Failure)]

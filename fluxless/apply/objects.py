@@ -6,6 +6,7 @@ Every room above and beside uses these names. Pure; never talks to a cluster.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,10 +114,13 @@ def parse_id(text: str) -> ObjectId:
     return ObjectId(namespace, name.replace("__", ":"), group, kind)
 
 
-def rendered_digest(obj: Mapping[str, Any]) -> str:
-    """A digest of the object's content, whatever the order of its keys."""
+def rendered_digest(obj: Mapping[str, Any], salt: str = "") -> str:
+    """A digest of the object's content, whatever the order of its keys.
+
+    With a salt that stays in the cluster, whoever reads digests elsewhere cannot guess a Secret's values by them.
+    """
     text = json.dumps(obj, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hmac.new(salt.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def copy_json(value: Any) -> Any:

@@ -6,7 +6,6 @@ renders, applies and writes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 
@@ -141,7 +140,7 @@ async def read_variables(run: KustomizationRun) -> None:
         raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
     spec = {name: run.spec[name] for name in APPLY_FIELDS if run.spec.get(name) is not None}
     text = json.dumps([run.artifact["digest"], spec, sorted(run.variables.items())], sort_keys=True)
-    run.inputs = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    run.inputs = run.digest(text)
 
 
 async def read_keys(run: KustomizationRun) -> None:
@@ -154,7 +153,7 @@ async def read_keys(run: KustomizationRun) -> None:
         run.decryption = Decryption(await _keys(run, str(name)) if name else Keys())
     except Problem as problem:
         raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
-    run.inputs = "sha256:" + hashlib.sha256(f"{run.inputs}{run.decryption.fingerprint}".encode()).hexdigest()
+    run.inputs = run.digest(run.inputs + run.decryption.fingerprint)
 
 
 async def _keys(run: KustomizationRun, name: str) -> Keys:
@@ -241,6 +240,7 @@ async def apply(run: KustomizationRun) -> None:
             previous=run.memory.applied,
             force=bool(run.spec.get("force")),
             ignore=_ignore_rules(run),
+            salt=run.salt,
             before_create=lambda inventory: _write_ahead(run, inventory),
         )
     except Stalled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,15 @@ class KustomizationRun(Run):
     def census(self) -> Census:
         """What lives in the target."""
         return self.survey.census(self.target)
+
+    @property
+    def salt(self) -> str:
+        """What keeps digests in the store from being guessed: the uid, which only the cluster knows."""
+        return str(self.obj["metadata"]["uid"])
+
+    def digest(self, text: str) -> str:
+        """A salted digest of anything that may hold values of Secrets."""
+        return "sha256:" + hmac.new(self.salt.encode(), text.encode(), hashlib.sha256).hexdigest()
 
     @property
     def checksum(self) -> str:
