@@ -33,6 +33,7 @@ class AppSettings:
     cache_folder: str
     default_service_account: str
     no_cross_namespace_refs: bool
+    prune_limit: str
 
     @classmethod
     def read(cls) -> AppSettings:
@@ -48,6 +49,7 @@ class AppSettings:
             artifact_base_url=env.get("FLUXLESS_ARTIFACT_BASE_URL", ""),
             cache_folder=env.get("FLUXLESS_CACHE_FOLDER", ""),
             default_service_account=env.get("FLUXLESS_DEFAULT_SERVICE_ACCOUNT", ""),
+            prune_limit=env.get("FLUXLESS_PRUNE_LIMIT", ""),
             no_cross_namespace_refs=env.get("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "").lower() == "true",
         )
 
@@ -71,6 +73,7 @@ def engine() -> Engine:
     from fluxless.reconcile.services import Services, Settings
 
     settings = AppSettings.read()
+    _check_limit(settings.prune_limit)
     store = _store(settings)
     folder = Path(settings.cache_folder or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"
     base = settings.artifact_base_url or (settings.blob_account_url and f"{settings.blob_account_url}/artifacts")
@@ -81,9 +84,22 @@ def engine() -> Engine:
             artifact_base_url=base or Settings().artifact_base_url,
             no_cross_namespace_refs=settings.no_cross_namespace_refs,
             default_service_account=settings.default_service_account,
+            prune_limit=settings.prune_limit,
         ),
     )
     return Engine(read_clusters(settings.clusters), services)
+
+
+def _check_limit(text: str) -> None:
+    """Better at the start than in the middle of a prune."""
+    from fluxless.api.failure import Failure, FailureClass, Problem
+    from fluxless.kustomize.prune_guard import Limit
+
+    try:
+        Limit.parse(text)
+    except ValueError:
+        message = f"FLUXLESS_PRUNE_LIMIT {text!r} is neither a number nor a percentage"
+        raise Problem(Failure(FailureClass.VALIDATION, message, next_step="write it like 20 or 30%")) from None
 
 
 def _store(settings: AppSettings) -> Store:

@@ -20,6 +20,7 @@ from fluxless.apply.normalise import normalise
 from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned
 from fluxless.apply.prune import prune as prune_objects
+from fluxless.kustomize import prune_guard
 from fluxless.kustomize.build import GENERATOR_FIELDS, PathProblem, build
 from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.finalize import finalize
@@ -275,7 +276,16 @@ async def prune(run: KustomizationRun) -> None:
         return
     wanted = run.applied.inventory
     left = stale(union(run.old_inventory, run.memory.applied.pending), wanted) if run.spec.get("prune") else {}
-    pruned = await prune_objects(run.target, run.census, left, owner=run.owner) if left else Pruned()
+    hold = prune_guard.held(
+        prune_guard.Limit.parse(run.services.settings.prune_limit),
+        left,
+        len(union(run.old_inventory, wanted)),
+        _notes(run),
+    )
+    if hold:
+        pruned = Pruned(survivors=set(left), failures=[Failure(FailureClass.VALIDATION, hold, str(run.ref))])
+    else:
+        pruned = await prune_objects(run.target, run.census, left, owner=run.owner) if left else Pruned()
     run.status.set(inventory=write(union(wanted, restrict(left, pruned.survivors))))
     if pruned.deleted:
         run.changes += [(subject, "deleted") for subject in pruned.deleted]
@@ -287,8 +297,13 @@ async def prune(run: KustomizationRun) -> None:
     run.memory = Memory(record, run.memory.checking_since if same else None)
     await run.save_memory()
     if pruned.failures:
-        run.status.remember(run.checksum, reasons.PRUNE_FAILED, run.seconds(), {"revision": run.revision})
-        raise Transient(reasons.PRUNE_FAILED, pruned.failures)
+        reason = reasons.PRUNE_HELD if hold else reasons.PRUNE_FAILED
+        run.status.remember(run.checksum, reason, run.seconds(), {"revision": run.revision})
+        raise Transient(reason, pruned.failures)
+
+
+def _notes(run: KustomizationRun) -> dict[str, str]:
+    return run.obj["metadata"].get("annotations") or {}
 
 
 PHASES = (

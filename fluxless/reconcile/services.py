@@ -30,6 +30,8 @@ class Settings:
     health_inline: float = 3.0
     health_poll: float = 5.0
     no_cross_namespace_refs: bool = False
+    prune_limit: str = ""
+    """`20` or `30%`: what a run may delete without approval; empty means everything, as in Flux."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 
