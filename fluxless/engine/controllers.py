@@ -7,6 +7,7 @@ from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.kinds import by_name
+from fluxless.api.timestamps import format_timestamp
 from fluxless.reconcile import loop
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.services import Services
@@ -40,7 +41,7 @@ async def reconcile_object(
                 raise LookupError(f"no controller for {other}")
     except Exception as error:
         log.exception("cluster=%s object=%s step failed", survey.cluster.name, ref)
-        failure = Failure(FailureClass.INTERNAL, f"{type(error).__name__}: {error}", subject=str(ref))
-        record: dict[str, Any] = {**ref._asdict(), "cluster": survey.cluster.name}
-        record |= {"result": "retry", "message": failure.message, "ts": "", "failures": [failure.to_json()]}
-        return Outcome(State.RETRY), record
+        failure = Failure(FailureClass.INTERNAL, f"unexpected {type(error).__name__}", subject=str(ref))
+        record: dict[str, Any] = {**ref._asdict(), "cluster": survey.cluster.name, "result": "retry"}
+        record["ts"] = format_timestamp(services.clock(), fraction=True)
+        return Outcome(State.RETRY), record | {"message": failure.message, "failures": [failure.to_json()]}

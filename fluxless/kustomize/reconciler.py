@@ -6,7 +6,6 @@ renders, applies and writes nothing.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from fluxless.api import conditions, reasons
@@ -21,23 +20,18 @@ from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned
 from fluxless.apply.prune import prune as prune_objects
 from fluxless.kustomize import prune_guard
-from fluxless.kustomize.build import GENERATOR_FIELDS, PathProblem, build
-from fluxless.kustomize.decryption import Decryption
+from fluxless.kustomize.build import PathProblem, build
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
+from fluxless.kustomize.inputs import read_keys, read_variables
 from fluxless.kustomize.run import KustomizationRun, Memory
 from fluxless.kustomize.target import open_target
-from fluxless.kustomize.variables import Reference, merge
 from fluxless.reconcile.dependencies import artifact_of, source_of, waits_for
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import read_json
-from fluxless.render.sops import Keys
-
-APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune", "ignore")
-"""Fields of the spec that decide what is applied and how; a change of any other needs no new apply."""
 
 
 class KustomizationController:
@@ -64,7 +58,7 @@ class KustomizationController:
             return outcome
         run.status.mark("Ready", "True", reasons.RECONCILIATION_SUCCEEDED, f"Applied revision: {run.revision}")
         run.status.set(lastAppliedRevision=run.revision, lastAttemptedRevision=run.revision)
-        run.status.remember(run.inputs, reasons.RECONCILIATION_SUCCEEDED, run.seconds(), {"revision": run.revision})
+        run.status.remember(run.checksum, reasons.RECONCILIATION_SUCCEEDED, run.seconds(), {"revision": run.revision})
         if not quiet:
             text = f"Reconciliation finished in {format_duration(round(run.seconds(), 3))}, "
             text += f"next run in {format_duration(run.interval)}"
@@ -124,46 +118,6 @@ async def recall(run: KustomizationRun) -> None:
     """Read what is remembered of the last apply. Sets no condition."""
     document, _ = await read_json(run.services.store, run.memory_name)
     run.memory = Memory.from_json(document)
-
-
-async def read_variables(run: KustomizationRun) -> None:
-    """Collect the variables (KC-69) and name the inputs. Ready=False BuildFailed when one cannot be had."""
-    post_build = run.spec.get("postBuild") or {}
-    found: list[Reference] = []
-    for ref in post_build.get("substituteFrom") or []:
-        references = run.survey.references(run.local)
-        read = references.secret if ref["kind"] == "Secret" else references.config_map
-        data = await read(run.ref.namespace, ref["name"])
-        found.append(Reference(ref["kind"], ref["name"], bool(ref.get("optional")), data))
-    try:
-        run.variables = merge(found, post_build.get("substitute") or {})
-    except Problem as problem:
-        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
-    spec = {name: run.spec[name] for name in APPLY_FIELDS if run.spec.get(name) is not None}
-    text = json.dumps([run.artifact["digest"], spec, sorted(run.variables.items())], sort_keys=True)
-    run.inputs = run.digest(text)
-
-
-async def read_keys(run: KustomizationRun) -> None:
-    """The keys of `spec.decryption` (KC-21, KC-99). Ready=False BuildFailed when there are none."""
-    wanted = run.spec.get("decryption")
-    if not wanted:
-        return
-    name = (wanted.get("secretRef") or {}).get("name")
-    try:
-        run.decryption = Decryption(await _keys(run, str(name)) if name else Keys())
-    except Problem as problem:
-        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
-    run.inputs = run.digest(run.inputs + run.decryption.fingerprint)
-
-
-async def _keys(run: KustomizationRun, name: str) -> Keys:
-    data = await run.survey.references(run.local).secret(run.ref.namespace, name)
-    if data is None:
-        step = "create the Secret, or correct spec.decryption.secretRef"
-        text = f"secret '{run.ref.namespace}/{name}' not found"
-        raise Problem(Failure(FailureClass.DECRYPT, text, str(run.ref), next_step=step))
-    return Keys.of_secret(data, f"{run.ref.namespace}/{name}")
 
 
 async def detect_drift(run: KustomizationRun) -> None:

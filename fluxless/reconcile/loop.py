@@ -5,6 +5,7 @@ conditions, events and the time of the next look (CM-1, CM-3, CM-4, CM-6, CM-28)
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -12,10 +13,12 @@ from fluxless.api import reasons
 from fluxless.api.failure import Failure, Problem
 from fluxless.api.unbuilt import unbuilt_fields
 from fluxless.kube.errors import ApiProblem, Unreachable
-from fluxless.reconcile.errors import Stalled, Transient, Waiting
+from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.run import Run
+
+log = logging.getLogger("fluxless.reconcile")
 
 R_contra = TypeVar("R_contra", bound=Run, contravariant=True)
 AnyRun = TypeVar("AnyRun", bound=Run)
@@ -78,6 +81,11 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
                 return ended
     except Problem as problem:
         return _failed(controller, run, problem)
+    except Exception as error:  # a defect of ours: the object says so instead of standing still without a word
+        log.exception("cluster=%s object=%s step failed", run.cluster.name, run.ref)
+        words = f"unexpected {type(error).__name__} in Fluxless"
+        step = "the app's log has the details; please report it. It is tried again"
+        return _failed(controller, run, Problem(internal(words, step)))
     outcome = controller.succeed(run)
     run.status.unmark("Reconciling", "Stalled")
     run.status.set(observedGeneration=run.generation)

@@ -60,4 +60,4 @@ async def test_a_dead_cluster_is_named_and_told_later(
         assert ready(found)[0] == "True"
         assert found["status"]["lastHandledReconcileAt"] == answer.missed[0].token
     finally:
-        await engine._connections["test"].close()
+        await asyncio.gather(*(connection.close() for connection in engine._connections.values()))

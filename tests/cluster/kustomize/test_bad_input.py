@@ -159,3 +159,18 @@ async def test_two_kustomizations_that_own_one_object_are_told(flux: Flux, repo:
     await flux.run()
     told = [event["message"] for event in await flux.events("one")]
     assert any("belongs to another owner" in text and "two" in text for text in told), told
+
+
+async def test_a_defect_of_ours_is_told_in_the_status(flux: Flux, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise KeyError("hidden-value")
+
+    monkeypatch.setattr("fluxless.kustomize.reconciler.build", broken)
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run(patience=1)
+    app = await flux.ks("app")
+    assert ready(app) == ("False", "ReconciliationFailed")
+    assert "unexpected KeyError in Fluxless" in message(app)
+    assert "hidden-value" not in message(app)

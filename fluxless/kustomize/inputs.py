@@ -1,0 +1,60 @@
+"""What goes into a build besides the artifact: variables and keys, read as the tenant; and the name of it all.
+
+`run.inputs` names everything that decides what is applied and how: while it stays the same, nothing is built.
+"""
+
+from __future__ import annotations
+
+import json
+
+from fluxless.api import reasons
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kustomize.build import GENERATOR_FIELDS
+from fluxless.kustomize.decryption import Decryption
+from fluxless.kustomize.run import KustomizationRun
+from fluxless.kustomize.variables import Reference, merge
+from fluxless.reconcile.errors import Transient
+from fluxless.render.sops import Keys
+
+APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune", "ignore")
+"""Fields of the spec that decide what is applied and how; a change of any other needs no new apply."""
+
+
+async def read_variables(run: KustomizationRun) -> None:
+    """Collect the variables (KC-69) and name the inputs. Ready=False BuildFailed when one cannot be had."""
+    post_build = run.spec.get("postBuild") or {}
+    found: list[Reference] = []
+    for ref in post_build.get("substituteFrom") or []:
+        references = run.survey.references(run.local)
+        read = references.secret if ref["kind"] == "Secret" else references.config_map
+        data = await read(run.ref.namespace, ref["name"])
+        found.append(Reference(ref["kind"], ref["name"], bool(ref.get("optional")), data))
+    try:
+        run.variables = merge(found, post_build.get("substitute") or {})
+    except Problem as problem:
+        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
+    spec = {name: run.spec[name] for name in APPLY_FIELDS if run.spec.get(name) is not None}
+    text = json.dumps([run.artifact["digest"], spec, sorted(run.variables.items())], sort_keys=True)
+    run.inputs = run.digest(text)
+
+
+async def read_keys(run: KustomizationRun) -> None:
+    """The keys of `spec.decryption` (KC-21, KC-99). Ready=False BuildFailed when there are none."""
+    wanted = run.spec.get("decryption")
+    if not wanted:
+        return
+    name = (wanted.get("secretRef") or {}).get("name")
+    try:
+        run.decryption = Decryption(await _keys(run, str(name)) if name else Keys())
+    except Problem as problem:
+        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
+    run.inputs = run.digest(run.inputs + run.decryption.fingerprint)
+
+
+async def _keys(run: KustomizationRun, name: str) -> Keys:
+    data = await run.survey.references(run.local).secret(run.ref.namespace, name)
+    if data is None:
+        step = "create the Secret, or correct spec.decryption.secretRef"
+        text = f"secret '{run.ref.namespace}/{name}' not found"
+        raise Problem(Failure(FailureClass.DECRYPT, text, str(run.ref), next_step=step))
+    return Keys.of_secret(data, f"{run.ref.namespace}/{name}")
