@@ -18,6 +18,8 @@ DEPENDENCY_NOT_READY = "DependencyNotReady"
 """An object of `dependsOn` is not ready (KC-62)."""
 ACCESS_DENIED = "AccessDenied"
 """A reference into another namespace is blocked (CM-12)."""
+FEATURE_GATE_DISABLED = "FeatureGateDisabled"
+"""The object uses something that an app setting has to allow first (CM-17)."""
 UNSUPPORTED_FIELD = "UnsupportedField"
 """The object uses a field that this engine does not know yet; ours, Flux has no word for it."""
 UNSUPPORTED_FIELD_CLASS = FailureClass.VALIDATION

@@ -28,8 +28,6 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
         if not str(spec.get("url", "")).startswith(("http://", "https://")):
             found.append("url: ssh")
     if kind == "Kustomization":
-        if (spec.get("decryption") or {}).get("serviceAccountName"):
-            found.append("decryption.serviceAccountName")
         source = (spec.get("sourceRef") or {}).get("kind")
         if source != "GitRepository":
             found.append(f"sourceRef.kind: {source}")

@@ -86,7 +86,7 @@ async def build(
     """The objects that the spec describes, over the artifact of that digest. Raises `Problem`."""
     inputs = {name: spec[name] for name in GENERATOR_FIELDS if spec.get(name)}
     # Whoever holds other keys must not get what these keys have opened.
-    who = decryption.fingerprint if decryption is not None else ""
+    who = decryption.keys.fingerprint if decryption is not None else ""
     key = hashlib.sha256(json.dumps([digest, inputs, who], sort_keys=True).encode()).hexdigest()
     built = await _builds.get(key, lambda: _kustomize(tree, spec, decryption, timeout))
     if decryption is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from fluxless.kustomize.generate import kustomization_file
 from fluxless.render import sops
+from fluxless.render.keys import Keys
 from fluxless.render.manifests import load
 
 DISABLED = "kustomize.toolkit.fluxcd.io/decrypt"
@@ -24,15 +24,9 @@ DISABLED = "kustomize.toolkit.fluxcd.io/decrypt"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Decryption:
-    """Decrypts for one Kustomization. `fingerprint` tells builds with other keys apart without giving them away."""
+    """Decrypts for one Kustomization, with its keys."""
 
-    keys: sops.Keys
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the keys, which are random and long: it cannot be turned back."""
-        text = "\0".join((self.keys.age, *(f"{name}={value}" for name, value in self.keys.environment)))
-        return hashlib.sha256(text.encode()).hexdigest()
+    keys: Keys
 
     async def inputs(self, root: Path, folder: Path) -> None:
         """Decrypt in place, in the private copy, what generators and patches read. Raises `DecryptionFailed`."""

@@ -1,4 +1,4 @@
-"""What goes into a build besides the artifact: variables and keys, read as the tenant; and the name of it all.
+"""What goes into a build besides the artifact: variables, read as the tenant; and the name of it all.
 
 `run.inputs` names everything that decides what is applied and how: while it stays the same, nothing is built.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 
 from fluxless.api import reasons
-from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.api.failure import Problem
 from fluxless.kustomize.build import GENERATOR_FIELDS
-from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.kustomize.variables import Reference, merge
 from fluxless.reconcile.errors import Transient
-from fluxless.render.sops import Keys
 
 APPLY_FIELDS = (*GENERATOR_FIELDS, "commonMetadata", "postBuild", "force", "prune", "ignore")
 """Fields of the spec that decide what is applied and how; a change of any other needs no new apply."""
@@ -36,25 +34,3 @@ async def read_variables(run: KustomizationRun) -> None:
     spec = {name: run.spec[name] for name in APPLY_FIELDS if run.spec.get(name) is not None}
     text = json.dumps([run.artifact["digest"], spec, sorted(run.variables.items())], sort_keys=True)
     run.inputs = run.digest(text)
-
-
-async def read_keys(run: KustomizationRun) -> None:
-    """The keys of `spec.decryption` (KC-21, KC-99). Ready=False BuildFailed when there are none."""
-    wanted = run.spec.get("decryption")
-    if not wanted:
-        return
-    name = (wanted.get("secretRef") or {}).get("name")
-    try:
-        run.decryption = Decryption(await _keys(run, str(name)) if name else Keys())
-    except Problem as problem:
-        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
-    run.inputs = run.digest(run.inputs + run.decryption.fingerprint)
-
-
-async def _keys(run: KustomizationRun, name: str) -> Keys:
-    data = await run.survey.references(run.local).secret(run.ref.namespace, name)
-    if data is None:
-        step = "create the Secret, or correct spec.decryption.secretRef"
-        text = f"secret '{run.ref.namespace}/{name}' not found"
-        raise Problem(Failure(FailureClass.DECRYPT, text, str(run.ref), next_step=step))
-    return Keys.of_secret(data, f"{run.ref.namespace}/{name}")

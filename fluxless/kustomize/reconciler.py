@@ -23,7 +23,8 @@ from fluxless.kustomize import prune_guard
 from fluxless.kustomize.build import PathProblem, build
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
-from fluxless.kustomize.inputs import read_keys, read_variables
+from fluxless.kustomize.inputs import read_variables
+from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun, Memory
 from fluxless.kustomize.target import open_target
 from fluxless.reconcile.dependencies import artifact_of, source_of, waits_for
@@ -197,6 +198,7 @@ async def apply(run: KustomizationRun) -> None:
             ignore=_ignore_rules(run),
             salt=run.salt,
             before_create=lambda inventory: _write_ahead(run, inventory),
+            custom_stage=run.services.settings.custom_stage_kinds,
         )
     except Stalled:
         raise

@@ -9,14 +9,13 @@ from typing import Any
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.kube.client import Cluster
 from fluxless.kube.connect import RESOURCE_ID, ClusterConfig
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.tokens import service_account_token
 
 KEYS = ("value", "value.yaml")
 """Where a Secret holds its kubeconfig unless the spec names the key (CM-15)."""
-TOKEN_SECONDS = 3600
 
 
 async def open_target(run: KustomizationRun) -> None:
@@ -91,7 +90,7 @@ async def _generic(run: KustomizationRun, data: Mapping[str, str]) -> str:
     """A kubeconfig with a token of a service account of ours, made for the audiences that the other cluster wants."""
     name = data.get("serviceAccountName") or "default"
     audiences = [line.strip() for line in data.get("audiences", "").splitlines() if line.strip()]
-    token = await _token(run.cluster, run.ref.namespace, name, audiences or [data["address"]])
+    token = await service_account_token(run.cluster, run.ref.namespace, name, audiences or [data["address"]])
     cluster: dict[str, str] = {"server": data["address"]}
     if data.get("ca.crt"):
         cluster["certificate-authority-data"] = base64.b64encode(data["ca.crt"].encode()).decode()
@@ -103,17 +102,6 @@ async def _generic(run: KustomizationRun, data: Mapping[str, str]) -> str:
             "current-context": "remote",
         }
     )
-
-
-async def _token(cluster: Cluster, namespace: str, name: str, audiences: list[str]) -> str:
-    resource = await cluster.resource("v1", "ServiceAccount")
-    body = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"audiences": audiences, "expirationSeconds": TOKEN_SECONDS},
-    }
-    answer = await cluster.request("POST", resource.path(namespace, name, "token"), body=body)
-    return str(answer["status"]["token"])
 
 
 def _missing(run: KustomizationRun, text: str) -> Problem:

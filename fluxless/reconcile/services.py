@@ -32,6 +32,16 @@ class Settings:
     no_cross_namespace_refs: bool = False
     prune_limit: str = ""
     """`20` or `30%`: what a run may delete without approval; empty means everything, as in Flux."""
+    sops_age_secret: str = ""
+    """Flux's `--sops-age-secret`, as `namespace/name`: age identities for every Kustomization."""
+    object_level_identity: bool = False
+    """Flux's gate `ObjectLevelWorkloadIdentity` (CM-17)."""
+    custom_stage_kinds: tuple[tuple[str, str], ...] = ()
+    """Flux's `--custom-apply-stage-kinds`, as (group, kind): applied before the rest (KC-78)."""
+    report_drift: bool = False
+    """Whether drift is told and left alone unless the object says otherwise."""
+    remote_bases: bool = False
+    """Whether a kustomization may name bases elsewhere (KC-66); Flux allows it unless told otherwise."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 

@@ -1,4 +1,4 @@
-"""Runs the real `sops`: encrypted text in, plain text out, nothing on disk. Knows formats and keys, no Flux objects."""
+"""Runs the real `sops`: encrypted text in, plain text out, none of it on disk. Knows formats, no Flux objects."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.process import run
 from fluxless.render.binaries import binary
+from fluxless.render.keys import Keys
 
 SIZE_LIMIT = 5 * 1024 * 1024
 """Bytes of an encrypted file (KC-99)."""
 TIMEOUT = 30.0
+WORDS = 1500
+"""Characters of sops' report that a message keeps."""
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
 _MARKS = {
     "yaml": (b"\nsops:",),
@@ -26,6 +28,8 @@ _MARKS = {
 }
 _PASSED_ON = ("AZURE_", "IDENTITY_", "MSI_")
 """Prefixes of the environment that tell sops who we are in Azure, for keys in a Key Vault."""
+_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+"""How the network is reached from here: authorities and proxies."""
 
 
 class DecryptionFailed(Problem):
@@ -36,38 +40,6 @@ class DecryptionFailed(Problem):
             next_step or "check that the Secret of spec.decryption.secretRef holds the key that this was encrypted for"
         )
         super().__init__(Failure(FailureClass.DECRYPT, f"{what} cannot be decrypted: {words}", next_step=step))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Keys:
-    """What sops needs to decrypt; `environment` holds credentials of key services."""
-
-    age: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def of_secret(cls, data: Mapping[str, bytes], name: str) -> Keys:
-        """Read a Secret by the names of its keys (KC-99). Raises `DecryptionFailed` for keys that cannot be used."""
-        identities = [value.decode(errors="replace") for key, value in sorted(data.items()) if key.endswith(".agekey")]
-        environment: list[tuple[str, str]] = []
-        if "sops.vault-token" in data:
-            environment.append(("VAULT_TOKEN", data["sops.vault-token"].decode().strip()))
-        if "sops.azure-kv" in data:
-            environment += _azure(data["sops.azure-kv"].decode(errors="replace"), name)
-        if not identities and not environment:
-            step = "put an age identity under a key that ends in .agekey; PGP keys (.asc) are not supported yet"
-            raise DecryptionFailed(f"secret '{name}' holds no usable key: what is encrypted", "there is no key", step)
-        return cls("\n".join(identities), tuple(environment))
-
-
-def _azure(text: str, name: str) -> list[tuple[str, str]]:
-    """A service principal, as JSON or YAML with tenantId, clientId and clientSecret."""
-    from fluxless.render.manifests import load
-
-    found = load(text, f"secret {name}, key sops.azure-kv")
-    names = {"tenantId": "AZURE_TENANT_ID", "clientId": "AZURE_CLIENT_ID", "clientSecret": "AZURE_CLIENT_SECRET"}
-    values = found if isinstance(found, dict) else {}
-    return [(variable, str(values[key])) for key, variable in names.items() if values.get(key)]
 
 
 def format_of(name: str) -> str:
@@ -86,21 +58,40 @@ async def decrypt(data: bytes, form: str, keys: Keys, what: str) -> bytes:
         raise DecryptionFailed(what, f"it is larger than {SIZE_LIMIT >> 20} MiB", "split it")
     executable = await binary("sops")
     with tempfile.TemporaryDirectory(prefix="fluxless-sops-") as home:
-        environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-        environment |= {
-            "HOME": home,
-            "XDG_CONFIG_HOME": home,
-            "PATH": os.environ.get("PATH", ""),
-            **dict(keys.environment),
-        }
-        if keys.age:
-            environment["SOPS_AGE_KEY"] = keys.age
         arguments = ["decrypt", "--ignore-mac", "--input-type", form, "--output-type", form, "/dev/stdin"]
+        environment = _environment(keys, Path(home))
         finished = await run([executable, *arguments], env=environment, stdin=data, timeout=TIMEOUT)
     if finished.code != 0:
-        lines = [line.strip() for line in finished.stderr.decode(errors="replace").splitlines() if line.strip()]
-        raise DecryptionFailed(what, " ".join(lines)[:500] or f"exit code {finished.code}")
+        raise DecryptionFailed(what, _words(finished.stderr.decode(errors="replace")) or f"exit code {finished.code}")
     return finished.stdout
+
+
+def _words(stderr: str) -> str:
+    """sops' report, which it draws as a tree with rulers, in one line."""
+    words = (word for word in stderr.split() if word.strip("|-"))
+    return " ".join(words)[:WORDS]
+
+
+def _environment(keys: Keys, home: Path) -> dict[str, str]:
+    """What the child sees: its private folder, the keys, and who the app is where the keys leave that open."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON) and keys.ambient}
+    environment |= {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home),
+        "PATH": os.environ.get("PATH", ""),
+        "GNUPGHOME": str(home),
+        "SOPS_GPG_EXEC": os.devnull,  # its own OpenPGP reads the ring: no gpg, no agent that outlives the call
+        **{name: os.environ[name] for name in _TRUST if name in os.environ},
+        **dict(keys.environment),
+    }
+    for file in keys.files:
+        path = home / file.name
+        path.touch(mode=0o600)
+        path.write_bytes(file.data)
+        environment[file.variable] = str(home if file.folder else path)
+    if keys.age:
+        environment["SOPS_AGE_KEY"] = keys.age
+    return environment
 
 
 async def decrypt_object(obj: Mapping[str, object], keys: Keys, what: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 
 from fluxless.api import conditions
@@ -31,6 +32,11 @@ class Flux:
         self.store = store
         self.name = name
         self._tokens = 0
+
+    def configure(self, **settings: Any) -> None:
+        """Change app settings."""
+        services = self.engine.services
+        self.engine.services = replace(services, settings=replace(services.settings, **settings))
 
     # -- objects ----------------------------------------------------------------------------------------------------
 

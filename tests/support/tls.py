@@ -22,17 +22,17 @@ class Authority:
         self._certificate = self._sign("test authority", self._key, authority=True)
         self.certificate = self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str) -> tuple[bytes, bytes]:
-        """(certificate, key) as PEM."""
+    def issue(self, name: str, names: tuple[str, ...] = ()) -> tuple[bytes, bytes]:
+        """(certificate, key) as PEM; `names` are further hosts that it is valid for."""
         key = ec.generate_private_key(ec.SECP256R1())
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return self._sign(name, key).public_bytes(serialization.Encoding.PEM), private
+        return self._sign(name, key, names=names).public_bytes(serialization.Encoding.PEM), private
 
-    def server_context(self, *, client_certificates: bool = False) -> ssl.SSLContext:
+    def server_context(self, *, client_certificates: bool = False, names: tuple[str, ...] = ()) -> ssl.SSLContext:
         """For a server on 127.0.0.1, which may ask its clients for certificates."""
-        certificate, key = self.issue("server")
+        certificate, key = self.issue("server", names)
         file = self._folder / "server.pem"
         file.write_bytes(certificate + key)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -42,7 +42,9 @@ class Authority:
             context.load_verify_locations(cadata=self.certificate.decode())
         return context
 
-    def _sign(self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool = False) -> x509.Certificate:
+    def _sign(
+        self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool = False, names: tuple[str, ...] = ()
+    ) -> x509.Certificate:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = subject if authority else self._certificate.subject
         now = datetime.datetime.now(datetime.UTC)
@@ -59,8 +61,8 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if not authority:
-            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-            builder = builder.add_extension(names, critical=False)
+            hosts = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *(x509.DNSName(host) for host in names)]
+            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         else:
             usage = x509.KeyUsage(
                 digital_signature=True,

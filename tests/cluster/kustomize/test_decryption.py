@@ -168,7 +168,8 @@ async def test_other_keys_do_not_get_what_these_keys_have_opened(flux: Flux, rep
     [
         (None, "not found"),
         ({"other": "eA=="}, "no usable key"),
-        ({"a.asc": "eA=="}, "PGP keys (.asc) are not supported"),
+        ({"a.asc": "eA=="}, "no armored PGP private key"),
+        ({"sops.azure-kv": base64.b64encode(b"tenantId: t").decode()}, "incomplete key sops.azure-kv"),
     ],
 )
 async def test_keys_that_cannot_be_had_are_named(

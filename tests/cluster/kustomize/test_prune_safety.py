@@ -1,7 +1,6 @@
 """A prune that would delete too much waits for approval (app setting, off by default)."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -12,8 +11,7 @@ pytestmark = pytest.mark.cluster
 
 
 async def test_it_names_what_it_would_delete_and_goes_on_after_approval(flux: Flux, repo: Repo) -> None:
-    services = flux.engine.services
-    flux.engine.services = replace(services, settings=replace(services.settings, prune_limit="1"))
+    flux.configure(prune_limit="1")
     repo.push({f"{name}.yaml": config_map(name) for name in "abcd"})
     await flux.source(repo)
     await flux.kustomization("app")

@@ -1,7 +1,6 @@
 """Tenants (CM-12, CM-14, KC-24): a Kustomization may do what its service account may, and nothing else. Real RBAC."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -150,8 +149,7 @@ async def test_a_tenant_without_the_right_to_read_secrets_cannot_substitute_from
 async def test_a_source_of_another_namespace_is_refused_when_the_app_says_so(
     flux: Flux, repo: Repo, other: str
 ) -> None:
-    services = flux.engine.services
-    flux.engine.services = replace(services, settings=replace(services.settings, no_cross_namespace_refs=True))
+    flux.configure(no_cross_namespace_refs=True)
     await flux.kustomization("app", sourceRef={"kind": "GitRepository", "name": "repo", "namespace": other})
     await flux.run(patience=3)
     app = await flux.ks("app")
@@ -160,8 +158,7 @@ async def test_a_source_of_another_namespace_is_refused_when_the_app_says_so(
 
 
 async def test_the_default_account_counts_where_none_is_named(flux: Flux, repo: Repo) -> None:
-    services = flux.engine.services
-    flux.engine.services = replace(services, settings=replace(services.settings, default_service_account="nobody"))
+    flux.configure(default_service_account="nobody")
     repo.push({"a.yaml": config_map("a")})
     await flux.source(repo)
     await flux.kustomization("app")

@@ -1,0 +1,50 @@
+"""Tokens of service accounts of the cluster, for somebody else who trusts its issuer: another cluster, or Entra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kube.client import Cluster
+
+SECONDS = 3600
+ENTRA_AUDIENCE = "api://AzureADTokenExchange"
+CLIENT_ID = "azure.workload.identity/client-id"
+TENANT_ID = "azure.workload.identity/tenant-id"
+
+
+async def service_account_token(cluster: Cluster, namespace: str, name: str, audiences: Sequence[str]) -> str:
+    """A token for these audiences, by the TokenRequest API. Raises `ApiProblem`."""
+    resource = await cluster.resource("v1", "ServiceAccount")
+    body = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"audiences": list(audiences), "expirationSeconds": SECONDS},
+    }
+    answer = await cluster.request("POST", resource.path(namespace, name, "token"), body=body)
+    return str(answer["status"]["token"])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Workload:
+    """A service account that is federated with an identity in Entra (AZ-2)."""
+
+    token: str
+    client_id: str
+    tenant_id: str
+
+
+async def workload(cluster: Cluster, namespace: str, name: str) -> Workload:
+    """The identity that the annotations of a service account name. Raises `Problem` saying what is missing."""
+    account = await cluster.get(await cluster.resource("v1", "ServiceAccount"), name, namespace)
+    where = f"service account '{namespace}/{name}'"
+    if account is None:
+        raise Problem(Failure(FailureClass.SOURCE_AUTH, f"{where} not found", next_step="create it"))
+    notes = account["metadata"].get("annotations") or {}
+    missing = [note for note in (CLIENT_ID, TENANT_ID) if not notes.get(note)]
+    if missing:
+        step = f"annotate it with {' and '.join(missing)} of the identity that is federated with it"
+        raise Problem(Failure(FailureClass.SOURCE_AUTH, f"{where} names no identity", next_step=step))
+    token = await service_account_token(cluster, namespace, name, [ENTRA_AUDIENCE])
+    return Workload(token, str(notes[CLIENT_ID]), str(notes[TENANT_ID]))

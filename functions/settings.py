@@ -1,0 +1,113 @@
+"""The app settings: one table, from which the composition root reads and against which the documentation is checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+
+if TYPE_CHECKING:
+    from fluxless.reconcile.services import Settings
+
+PREFIX = "FLUXLESS_"
+
+
+@dataclass(frozen=True, slots=True)
+class AppSetting:
+    """One setting; `default` as users would write it, empty for none."""
+
+    name: str
+    default: str = ""
+
+    def read(self) -> str:
+        """What the environment says, where Functions puts app settings; the default for an empty one."""
+        return os.environ.get(self.name, "").strip() or self.default
+
+    def on(self) -> bool:
+        """A switch. Raises `Problem` for anything but true and false."""
+        text = self.read().lower()
+        if text not in {"true", "false"}:
+            raise self.wrong("is neither true nor false", "write true or false")
+        return text == "true"
+
+    def wrong(self, words: str, next_step: str) -> Problem:
+        """The error of a value that cannot be used: better at the start than in the middle of a run."""
+        message = f"{self.name} {self.read()!r} {words}"
+        return Problem(Failure(FailureClass.VALIDATION, message, next_step=next_step))
+
+
+CLUSTERS = AppSetting("FLUXLESS_CLUSTERS")
+BLOB_ACCOUNT_URL = AppSetting("FLUXLESS_BLOB_ACCOUNT_URL")
+BLOB_CONNECTION = AppSetting("FLUXLESS_BLOB_CONNECTION")
+BLOB_CONTAINER = AppSetting("FLUXLESS_BLOB_CONTAINER", "fluxless")
+IDENTITY_CLIENT_ID = AppSetting("FLUXLESS_IDENTITY_CLIENT_ID")
+GITHUB_WEBHOOK_SECRET = AppSetting("FLUXLESS_GITHUB_WEBHOOK_SECRET")
+TIMER = AppSetting("FLUXLESS_TIMER", "*/30 * * * * *")
+TASK_HUB = AppSetting("FLUXLESS_TASK_HUB")
+ARTIFACT_BASE_URL = AppSetting("FLUXLESS_ARTIFACT_BASE_URL")
+DEFAULT_SERVICE_ACCOUNT = AppSetting("FLUXLESS_DEFAULT_SERVICE_ACCOUNT")
+NO_CROSS_NAMESPACE_REFS = AppSetting("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "false")
+PRUNE_LIMIT = AppSetting("FLUXLESS_PRUNE_LIMIT")
+DRIFT_MODE = AppSetting("FLUXLESS_DRIFT_MODE", "correct")
+REMOTE_BASES = AppSetting("FLUXLESS_REMOTE_BASES", "false")
+CUSTOM_STAGE_KINDS = AppSetting("FLUXLESS_CUSTOM_STAGE_KINDS")
+SOPS_AGE_SECRET = AppSetting("FLUXLESS_SOPS_AGE_SECRET")
+OBJECT_LEVEL_IDENTITY = AppSetting("FLUXLESS_OBJECT_LEVEL_IDENTITY", "false")
+CACHE_FOLDER = AppSetting("FLUXLESS_CACHE_FOLDER")
+KUSTOMIZE = AppSetting("FLUXLESS_KUSTOMIZE")
+SOPS = AppSetting("FLUXLESS_SOPS")
+
+ALL = tuple(value for value in tuple(globals().values()) if isinstance(value, AppSetting))
+
+
+def reconciliation() -> Settings:
+    """The settings that change how objects are reconciled. Raises `Problem` naming a setting that cannot be used."""
+    from fluxless.reconcile.services import Settings
+
+    blob = BLOB_ACCOUNT_URL.read()
+    base = ARTIFACT_BASE_URL.read() or (blob and f"{blob}/artifacts") or Settings().artifact_base_url
+    return Settings(
+        artifact_base_url=base,
+        no_cross_namespace_refs=NO_CROSS_NAMESPACE_REFS.on(),
+        default_service_account=DEFAULT_SERVICE_ACCOUNT.read(),
+        prune_limit=_prune_limit(),
+        report_drift=_report_drift(),
+        remote_bases=REMOTE_BASES.on(),
+        custom_stage_kinds=_custom_stage_kinds(),
+        sops_age_secret=_sops_age_secret(),
+        object_level_identity=OBJECT_LEVEL_IDENTITY.on(),
+    )
+
+
+def _prune_limit() -> str:
+    from fluxless.kustomize.prune_guard import Limit
+
+    text = PRUNE_LIMIT.read()
+    try:
+        Limit.parse(text)
+    except ValueError:
+        raise PRUNE_LIMIT.wrong("is neither a number nor a percentage", "write it like 20 or 30%") from None
+    return text
+
+
+def _report_drift() -> bool:
+    if DRIFT_MODE.read() not in {"correct", "report"}:
+        raise DRIFT_MODE.wrong("is no mode", "write correct or report")
+    return DRIFT_MODE.read() == "report"
+
+
+def _custom_stage_kinds() -> tuple[tuple[str, str], ...]:
+    """`group/Kind` with commas between, as Flux's `--custom-apply-stage-kinds`; the core group has an empty name."""
+    entries = [entry.strip() for entry in CUSTOM_STAGE_KINDS.read().split(",") if entry.strip()]
+    if any(entry.count("/") != 1 or entry.endswith("/") for entry in entries):
+        raise CUSTOM_STAGE_KINDS.wrong("is no list of kinds", "write it like rbac.authorization.k8s.io/Role,/Secret")
+    return tuple((group, kind) for group, _, kind in (entry.partition("/") for entry in entries))
+
+
+def _sops_age_secret() -> str:
+    text = SOPS_AGE_SECRET.read()
+    if text and (text.count("/") != 1 or not all(text.split("/"))):
+        raise SOPS_AGE_SECRET.wrong("names no Secret", "write it like flux-system/sops-age")
+    return text

@@ -1,0 +1,47 @@
+"""App settings: one table, and a page that says the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fluxless.api.failure import Problem
+from functions import settings
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_page_and_the_table_say_the_same() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| `(FLUXLESS_\w+)` \|\s*(?:`([^`]*)`)?\s*\|", page, re.MULTILINE)
+    assert dict(rows) == {setting.name: setting.default for setting in settings.ALL}
+
+
+def test_nobody_reads_a_setting_that_is_not_in_the_table() -> None:
+    names = {setting.name for setting in settings.ALL}
+    for folder in ("functions", "fluxless"):
+        for file in (ROOT / folder).rglob("*.py"):
+            read = set(re.findall(r"environ(?:\.get\(|\[)\"(FLUXLESS_\w+)\"", file.read_text()))
+            assert read <= names | {"FLUXLESS_ARM_ENDPOINT"}, file
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLUXLESS_PRUNE_LIMIT", "many"),
+        ("FLUXLESS_DRIFT_MODE", "ignore"),
+        ("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "yes"),
+        ("FLUXLESS_CUSTOM_STAGE_KINDS", "Role"),
+        ("FLUXLESS_SOPS_AGE_SECRET", "keys"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Problem, match=f"{name} '{value}'"):
+        settings.reconciliation()
+
+
+def test_kinds_of_the_custom_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUXLESS_CUSTOM_STAGE_KINDS", "rbac.authorization.k8s.io/Role, /Secret")
+    kinds = settings.reconciliation().custom_stage_kinds
+    assert kinds == (("rbac.authorization.k8s.io", "Role"), ("", "Secret"))
