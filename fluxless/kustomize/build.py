@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.kustomize.bases import bring
 from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.generate import BuildProblem, generate
 from fluxless.kustomize.jail import check
@@ -43,6 +44,8 @@ GENERATOR_FIELDS = (
 )
 """Fields of the spec that change what kustomize makes."""
 SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
+NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+"""The environment of kustomize: a dead proxy and no PATH, hence no git; a second wall behind the jail."""
 OFF_LOOP = 40
 """Documents above which parsing moves to a thread, lest the event loop stand still."""
 
@@ -63,6 +66,20 @@ class Built:
     rendered: Rendered
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The objects; `floating` when they depend on more than the inputs, because a remote base may have changed."""
+
+    objects: list[Rendered]
+    floating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    built: list[Built]
+    floating: bool
+
+
 class PathProblem(Problem):
     """`spec.path` is not in the artifact."""
 
@@ -71,7 +88,9 @@ class PathProblem(Problem):
         super().__init__(Failure(FailureClass.SOURCE_NOT_FOUND, message, next_step=step))
 
 
-_builds: SharedCache[list[Built]] = SharedCache(size=lambda built: sum(len(item.text) for item in built) * 4)
+_builds: SharedCache[_Output] = SharedCache(
+    size=lambda output: sum(len(item.text) for item in output.built) * 4, keeps=lambda output: not output.floating
+)
 
 
 async def build(
@@ -81,22 +100,24 @@ async def build(
     variables: Mapping[str, str],
     *,
     decryption: Decryption | None = None,
+    remote_bases: bool = False,
     timeout: float = 60.0,
-) -> list[Rendered]:
+) -> Build:
     """The objects that the spec describes, over the artifact of that digest. Raises `Problem`."""
     inputs = {name: spec[name] for name in GENERATOR_FIELDS if spec.get(name)}
     # Whoever holds other keys must not get what these keys have opened.
     who = decryption.keys.fingerprint if decryption is not None else ""
     key = hashlib.sha256(json.dumps([digest, inputs, who], sort_keys=True).encode()).hexdigest()
-    built = await _builds.get(key, lambda: _kustomize(tree, spec, decryption, timeout))
+    output = await _builds.get(key, lambda: _kustomize(tree, spec, decryption, remote_bases, timeout))
+    built = output.built
     if decryption is not None:
         built = [await _decrypted(item, decryption) for item in built]
     always = (spec.get("postBuild") or {}).get("substituteStrategy") == "Always"
     if not variables and not always:
-        return [item.rendered for item in built]
+        return Build([item.rendered for item in built], output.floating)
     if len(built) > OFF_LOOP:
-        return await asyncio.to_thread(_substitute_all, built, variables)
-    return _substitute_all(built, variables)
+        return Build(await asyncio.to_thread(_substitute_all, built, variables), output.floating)
+    return Build(_substitute_all(built, variables), output.floating)
 
 
 async def _decrypted(item: Built, decryption: Decryption) -> Built:
@@ -106,12 +127,16 @@ async def _decrypted(item: Built, decryption: Decryption) -> Built:
     return item if plain is obj else Built(json.dumps(plain), Rendered(plain, item.rendered.origin))
 
 
-async def _kustomize(tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, timeout: float) -> list[Built]:
+async def _kustomize(
+    tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, remote_bases: bool, timeout: float
+) -> _Output:
     executable = await binary("kustomize")
     holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-build-"))
     try:
         root = holder / "artifact"
         folder, shown = await asyncio.to_thread(_prepare, tree, root, spec)
+        floating = remote_bases and await bring(root, folder, timeout=timeout)
+        await asyncio.to_thread(check, root, folder)
         if decryption is not None:
             await decryption.inputs(root, folder)
         home = holder / "home"
@@ -119,12 +144,12 @@ async def _kustomize(tree: Path, spec: Mapping[str, Any], decryption: Decryption
         finished = await run(
             [executable, "build", "--load-restrictor", "LoadRestrictionsNone", folder],
             cwd=root,
-            env={"HOME": str(home), "TMPDIR": str(home), "PATH": os.environ.get("PATH", "")},
+            env={"HOME": str(home), "TMPDIR": str(home), **NO_NETWORK},
             timeout=timeout,
         )
         if finished.code != 0:
             raise await asyncio.to_thread(_explain, root, folder, finished.stderr.decode(errors="replace"))
-        return await asyncio.to_thread(_read, finished.stdout.decode(), root, folder, shown)
+        return _Output(await asyncio.to_thread(_read, finished.stdout.decode(), root, folder, shown), floating)
     finally:
         await asyncio.to_thread(shutil.rmtree, holder, ignore_errors=True)
 
@@ -139,7 +164,6 @@ def _prepare(tree: Path, root: Path, spec: Mapping[str, Any]) -> tuple[Path, boo
     if not folder.is_dir():
         raise PathProblem(f"kustomization path not found: {asked!r} is no directory of the artifact")
     shown = generate(root.resolve(), folder, spec)
-    check(root, folder)
     return folder, shown
 
 

@@ -1,12 +1,14 @@
-"""Keeps a build inside its artifact: every local path that a kustomization names must stay there (KC-66).
+"""Keeps a build inside its artifact: every path that a kustomization names must stay there (KC-66).
 
 kustomize itself is run without load restrictions, since bases may lie beside the path; so this is the wall. It follows
-every file that kustomize would take paths from. Pure but for reading the tree.
+every file that kustomize would take paths from. `bases.py` brings what is elsewhere before. Pure but for reading.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,39 @@ _GENERATORS = ("configMapGenerator", "secretGenerator")
 _CONFIGURED = {"generators", "transformers", "validators"}
 
 
+_ELSEWHERE = re.compile(r"^(?:[a-z+]+://|git@|git::|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}[:/])|\?ref=", re.IGNORECASE)
+"""What kustomize would look for on the network when there is no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An entry of a kustomization file that is no path of the artifact; `shown` is the file's name in the artifact."""
+
+    field: str
+    entry: str
+    file: Path
+    shown: str
+
+
 def check(root: Path, folder: Path) -> None:
     """Follow the kustomization of `folder`. Raises `BuildProblem` naming the file and the path that leaves the root."""
-    _Walk(root.resolve()).enter(folder)
+    for found in elsewhere(root, folder):
+        step = "copy it into the source, or allow remote bases by the app setting FLUXLESS_REMOTE_BASES"
+        raise BuildProblem(f"{found.field}: remote base '{found.entry}' is not allowed", step, found.shown)
 
 
+def elsewhere(root: Path, folder: Path) -> list[Elsewhere]:
+    """The entries that lead to the network. Raises `BuildProblem` for a path that leaves the root."""
+    walk = _Walk(root.resolve())
+    walk.enter(folder)
+    return walk.found
+
+
+@dataclass(slots=True)
 class _Walk:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.seen: set[Path] = set()
+    root: Path
+    seen: set[Path] = field(default_factory=set)
+    found: list[Elsewhere] = field(default_factory=list)
 
     def enter(self, folder: Path) -> None:
         """A folder with a kustomization file; anything else is kustomize's to complain about."""
@@ -51,33 +77,34 @@ class _Walk:
         name = str(file.resolve().relative_to(self.root))
         for document in load_all(file.read_text(errors="replace"), name):
             if isinstance(document, dict):
-                for field, path in _paths(document):
-                    self.follow(field, path, folder, name)
+                for where, path in _paths(document):
+                    self.follow(where, path, folder, file, name)
 
-    def follow(self, field: str, path: str, folder: Path, name: str) -> None:
-        if "\n" in path or "://" in path or path.startswith("git@"):
-            return  # in-line content, or a remote base
+    def follow(self, where: str, path: str, folder: Path, file: Path, name: str) -> None:
+        if "\n" in path:
+            return  # in-line content
+        if _ELSEWHERE.search(path) and ("://" in path or not (folder / path).exists()):
+            self.found.append(Elsewhere(where, path, file, name))
+            return
         target = (folder / path).resolve()
         if Path(path).is_absolute() or not target.is_relative_to(self.root):
-            raise BuildProblem(f"{field}: path {path!r} leaves the artifact", "use a path inside the source", name)
+            raise BuildProblem(f"{where}: path {path!r} leaves the artifact", "use a path inside the source", name)
         if target.is_dir():
             self.enter(target)
-        elif field in _CONFIGURED and target.is_file() and target not in self.seen:
+        elif where in _CONFIGURED and target.is_file() and target not in self.seen:
             self.seen.add(target)
             self.read(target, target.parent)
 
 
 def _paths(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(field, path) for every path in a kustomization file or in the configuration of a generator or transformer."""
-    for field in _LISTS:
-        yield from ((field, entry) for entry in _strings(document.get(field)))
-    for field in _WITH_PATH:
-        yield from (
-            (f"{field}.path", entry["path"]) for entry in _mappings(document.get(field)) if _text(entry, "path")
-        )
-    for holder in (document, *(item for field in _GENERATORS for item in _mappings(document.get(field)))):
-        for field in ("files", "envs"):
-            yield from ((field, entry.rpartition("=")[2]) for entry in _strings(holder.get(field)))
+    for name in _LISTS:
+        yield from ((name, entry) for entry in _strings(document.get(name)))
+    for name in _WITH_PATH:
+        yield from ((f"{name}.path", entry["path"]) for entry in _mappings(document.get(name)) if _text(entry, "path"))
+    for holder in (document, *(item for name in _GENERATORS for item in _mappings(document.get(name)))):
+        for name in ("files", "envs"):
+            yield from ((name, entry.rpartition("=")[2]) for entry in _strings(holder.get(name)))
         if _text(holder, "env"):
             yield "env", holder["env"]
     if _text(document, "path"):

@@ -124,7 +124,7 @@ async def recall(run: KustomizationRun) -> None:
 async def detect_drift(run: KustomizationRun) -> None:
     """When the inputs are those of the last apply, look for objects that somebody else has changed (design 5)."""
     record = run.memory.applied
-    if record.inputs == run.inputs and not record.pending:
+    if record.inputs == run.inputs and not record.pending and not run.memory.floating:
         wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))
         run.drifted = await drifted(run.census, record, status=wait)
         _tell_of_rivals(run)
@@ -163,12 +163,13 @@ async def render(run: KustomizationRun) -> None:
     run.status.set(lastAttemptedRevision=run.revision)
     run.say("Building manifests")
     try:
-        run.rendered = await build(
+        run.build = await build(
             run.tree,
             run.artifact["digest"],
             run.spec,
             run.variables,
             decryption=run.decryption,
+            remote_bases=run.services.settings.remote_bases,
             timeout=run.timeout,
         )
     except PathProblem as problem:
@@ -186,7 +187,7 @@ async def apply(run: KustomizationRun) -> None:
     common = run.spec.get("commonMetadata") or {}
     try:
         manifests = normalise(
-            run.rendered, run.owner, labels=common.get("labels"), annotations=common.get("annotations")
+            run.build.objects, run.owner, labels=common.get("labels"), annotations=common.get("annotations")
         )
         run.applied = await apply_set(
             run.target,
@@ -250,7 +251,7 @@ async def prune(run: KustomizationRun) -> None:
     pending = restrict(left, pruned.survivors)
     record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
     same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on
-    run.memory = Memory(record, run.memory.checking_since if same else None)
+    run.memory = Memory(record, run.memory.checking_since if same else None, run.build.floating)
     await run.save_memory()
     if pruned.failures:
         reason = reasons.PRUNE_HELD if hold else reasons.PRUNE_FAILED

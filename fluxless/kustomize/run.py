@@ -15,6 +15,7 @@ from fluxless.apply.census import Census
 from fluxless.apply.inventory import Inventory, read
 from fluxless.apply.owner import Owner
 from fluxless.apply.record import AppliedRecord
+from fluxless.kustomize.build import Build
 from fluxless.reconcile.interval import seconds
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import applied_name, write_json
@@ -25,7 +26,6 @@ from fluxless.reconcile.survey import Survey
 if TYPE_CHECKING:
     from fluxless.apply.applier import Applied
     from fluxless.apply.drift import Finding
-    from fluxless.kustomize.build import Rendered
     from fluxless.kustomize.decryption import Decryption
 
 SHORTEST_TIMEOUT = 30.0
@@ -37,14 +37,17 @@ class Memory:
     """What is kept of a Kustomization between steps, besides its status. Losing it costs one full apply.
 
     `checking_since` is when the health check that is under way began (seconds since the epoch); None when none is.
+    `floating` says that the objects depend on more than the inputs, so that every pass builds them anew.
     """
 
     applied: AppliedRecord = field(default_factory=AppliedRecord)
     checking_since: float | None = None
+    floating: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is kept."""
-        return {"applied": self.applied.to_json(), "checkingSince": self.checking_since}
+        document = {"applied": self.applied.to_json(), "checkingSince": self.checking_since}
+        return document | ({"floating": True} if self.floating else {})
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Memory:
@@ -53,6 +56,7 @@ class Memory:
         return cls(
             AppliedRecord.from_json(document.get("applied")),
             float(since) if isinstance(since, int | float) else None,
+            bool(document.get("floating")),
         )
 
 
@@ -71,7 +75,7 @@ class KustomizationRun(Run):
         self.decryption: Decryption | None = None  # read_keys
         self.drifted: Mapping[str, Finding] | None = None  # detect_drift: None means that the inputs are new
         self.tree: Path | None = None  # fetch
-        self.rendered: list[Rendered] = []  # render
+        self.build = Build([])  # render
         self.applied: Applied | None = None  # apply
         self.healthy_after: float | None = None  # check_health: seconds, when a check that had to wait has passed
 

@@ -13,10 +13,16 @@ LIMIT = 48 * 1024 * 1024
 
 
 class SharedCache(Generic[T]):
-    """`get` computes once per key at a time; the least recently used results go first, failures are not kept."""
+    """`get` computes once per key at a time; the least recently used results go first.
 
-    def __init__(self, size: Callable[[T], int], limit: int = LIMIT) -> None:
+    Failures are not kept, nor what `keeps` refuses.
+    """
+
+    def __init__(
+        self, size: Callable[[T], int], limit: int = LIMIT, keeps: Callable[[T], bool] = lambda _: True
+    ) -> None:
         self._size = size
+        self._keeps = keeps
         self._limit = limit
         self._kept: OrderedDict[str, T] = OrderedDict()
         self._bytes = 0
@@ -37,6 +43,8 @@ class SharedCache(Generic[T]):
     async def _compute(self, key: str, compute: Callable[[], Awaitable[T]]) -> T:
         try:
             result = await compute()
+            if not self._keeps(result):
+                return result
             self._kept[key] = result
             self._bytes += self._size(result)
             while self._bytes > self._limit and len(self._kept) > 1:

@@ -125,11 +125,6 @@ async def test_an_immutable_field_says_how_to_have_the_object_recreated(flux: Fl
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        pytest.param(
-            {"decryption": {"provider": "sops", "serviceAccountName": "x"}},
-            "spec.decryption.serviceAccountName",
-            id="decryption-account",
-        ),
         pytest.param({"sourceRef": {"kind": "Bucket", "name": "x"}}, "spec.sourceRef.kind: Bucket", id="source-kind"),
     ],
 )

@@ -22,7 +22,7 @@ def _tree(folder: Path, files: dict[str, str]) -> Path:
 async def _build(
     folder: Path, files: dict[str, str], variables: dict[str, str] | None = None, **spec: Any
 ) -> list[Any]:
-    return await build(_tree(folder, files), f"sha256:{folder}", spec, variables or {})
+    return (await build(_tree(folder, files), f"sha256:{folder}", spec, variables or {})).objects
 
 
 def _names(rendered: list[Any]) -> list[str]:
@@ -160,7 +160,8 @@ async def test_one_path_is_built_once_for_all_who_substitute_differently(
 ) -> None:
     tree = _tree(tmp_path, {"a.yaml": config_map("a", "${x}")})
     before = building._builds.misses
-    values = [(await build(tree, "sha256:once", {}, {"x": str(n)}))[0].object["data"]["value"] for n in range(20)]
+    builds = [await build(tree, "sha256:once", {}, {"x": str(n)}) for n in range(20)]
+    values = [build.objects[0].object["data"]["value"] for build in builds]
     assert values == list(range(20))
     assert building._builds.misses - before == 1
 
