@@ -27,6 +27,7 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile import records, survey
 from fluxless.reconcile import world as worlds
+from fluxless.reconcile.configs import ConfigWatch
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
@@ -85,6 +86,7 @@ class Engine:
         self.services = services
         self._connections: dict[str, Cluster] = {}
         self._surveys: dict[str, Survey] = {}
+        self._watches: dict[str, ConfigWatch] = {}
         self._kinds = tuple(kind for kind in KINDS if kind.built)
         self._ids = itertools.count()
         self._planned: dict[str, tuple[float, float]] = {}
@@ -154,7 +156,8 @@ class Engine:
             await records.write_json(self.services.store, where, document, if_match=etag, only_if_absent=etag is None)
 
     async def _survey(self, name: str) -> Survey:
-        taken = await survey.take(await self.cluster(name), self._kinds, self.services.clock)
+        watch = self._watches.setdefault(name, ConfigWatch())
+        taken = await survey.take(await self.cluster(name), self._kinds, self.services.clock, watch)
         self._surveys[name] = taken
         return taken
 

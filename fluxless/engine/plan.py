@@ -1,7 +1,8 @@
 """What to do now, decided from a world and a schedule (design, section 3). Pure: no clock, no I/O, table-tested.
 
-1. An object is *due* when its generation, its reconcile request or the artifact it consumes has changed since it was
-   last started, when its next look has come, or when nobody knows what became of its last step.
+1. An object is *due* when its generation, its reconcile request, the artifact it consumes or a ConfigMap or Secret that
+   it refers to has changed since it was last started, when its next look has come, or when nobody knows what became
+   of its last step.
 2. A due object *runs* when every dependency is ready and its source has an artifact. Otherwise it is held; when that
    lasts, it runs all the same, once, to say in its status what it waits for.
 3. Objects that run are put into batches by lane, so that a slow one never holds up a quick one.
@@ -17,6 +18,7 @@ from typing import Any
 from fluxless.api import conditions
 from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
 from fluxless.engine.schedule import Entry, Schedule
+from fluxless.reconcile import configs
 from fluxless.reconcile.dependencies import Blocked, artifact_of, source_of, waits_for
 from fluxless.reconcile.outcome import State
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
@@ -117,6 +119,8 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
         return change
     if obj["metadata"].get("generation", 0) != entry.generation or _consumed(obj, world) != entry.source:
         return change
+    if configs.digest(obj, world.configs) != entry.configs:
+        return change
     check = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.CHECK
     if (request := _request(obj)) and request != entry.requested:
         return check if entry.state == State.READY else change
@@ -155,6 +159,7 @@ def _start(obj: dict[str, Any], entry: Entry, world: World, now: float) -> None:
     entry.generation = int(obj["metadata"].get("generation", 0))
     entry.requested = _request(obj)
     entry.source = _consumed(obj, world)
+    entry.configs = configs.digest(obj, world.configs)
     entry.since, entry.next, entry.held = now, None, False
 
 

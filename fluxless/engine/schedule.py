@@ -19,9 +19,10 @@ VERSION = 1
 class Entry:
     """What the plan remembers of one object.
 
-    `generation`, `requested` and `source` are what it looked like when it was last started (`source` is the artifact it
-    was to consume); `next` is the time of the next look without any change, in seconds since the epoch; `batch` names
-    the batch that works on it now; `since` is when it was started, or began to be held back when `held`.
+    `generation`, `requested`, `source` and `configs` are what it looked like when it was last started: `source` is the
+    artifact it was to consume, `configs` stands for the ConfigMaps and Secrets that it refers to. `next` is the time of
+    the next look without any change, in seconds since the epoch; `batch` names the batch that works on it now; `since`
+    is when it was started, or began to be held back when `held`.
     """
 
     generation: int = 0
@@ -33,6 +34,7 @@ class Entry:
     state: str = ""
     since: float = 0.0
     held: bool = False
+    configs: str = ""
 
     def to_json(self) -> list[Any]:
         """A short list: a thousand of these are read and written at every plan."""
@@ -46,6 +48,7 @@ class Entry:
             self.state,
             self.since,
             int(self.held),
+            *([self.configs] if self.configs else []),
         ]
 
     @classmethod

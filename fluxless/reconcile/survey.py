@@ -7,12 +7,13 @@ thousand objects cost one LIST per kind and one GET per Secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
 from fluxless.kube.client import Cluster
 from fluxless.reconcile import world as worlds
+from fluxless.reconcile.configs import ConfigWatch
 from fluxless.reconcile.secrets import References
 from fluxless.reconcile.world import World
 
@@ -41,6 +42,11 @@ class Survey:
         return self._views[cluster]
 
 
-async def take(cluster: Cluster, kinds: Iterable[Kind], clock: Callable[[], float]) -> Survey:
-    """List the Flux objects now; everything else is read when somebody asks for it."""
-    return Survey(cluster, await worlds.take(cluster, kinds, clock()))
+async def take(
+    cluster: Cluster, kinds: Iterable[Kind], clock: Callable[[], float], watch: ConfigWatch | None = None
+) -> Survey:
+    """List the Flux objects now, and look at what they refer to; everything else is read when somebody asks for it."""
+    world = await worlds.take(cluster, kinds, clock())
+    if watch is not None:
+        world = replace(world, configs=await watch.look(cluster, world.objects.values()))
+    return Survey(cluster, world)

@@ -40,12 +40,14 @@ class Ref(NamedTuple):
 class World:
     """`objects` by reference; `taken` is the time (seconds since the epoch) before the first LIST was sent.
 
-    `others` are objects of foreign kinds that `dependsOn` names; nobody reconciles them.
+    `others` are objects of foreign kinds that `dependsOn` names; nobody reconciles them. `configs` are the versions of
+    the ConfigMaps and Secrets that objects refer to.
     """
 
     objects: Mapping[Ref, dict[str, Any]]
     taken: float
     others: Mapping[Ref, dict[str, Any]] = field(default_factory=dict)
+    configs: Mapping[Ref, str] = field(default_factory=dict)
 
     def get(self, ref: Ref) -> dict[str, Any] | None:
         """The object as it was, or None when it did not exist."""
