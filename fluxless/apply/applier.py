@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.apply import drift
 from fluxless.apply.census import Census
+from fluxless.apply.changes import FieldChange
 from fluxless.apply.failures import refused, without_namespace
 from fluxless.apply.ignore import Rule
 from fluxless.apply.inventory import Inventory
@@ -47,14 +48,27 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Drifted:
+    """An object that was not as we had left it, and the fields that say so (none for one that is gone)."""
+
+    subject: str
+    drift: drift.Drift
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply came to. `inventory` is in order of application; `live` holds the API server's answers by id."""
+    """What an apply came to. `inventory` is in order of application; `live` holds the API server's answers by id.
+
+    `drifted` names what others had changed, whether it was set right or left as it is.
+    """
 
     changes: tuple[Change, ...] = ()
     inventory: Inventory = field(default_factory=dict)
     live: Mapping[str, KubeObject] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
     record: AppliedRecord = field(default_factory=AppliedRecord)
+    drifted: tuple[Drifted, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -74,11 +88,13 @@ async def apply_set(
     salt: str = "",
     before_create: Callable[[Inventory], Awaitable[None]] | None = None,
     custom_stage: Collection[tuple[str, str]] = (),
+    leave_drift: bool = False,
 ) -> Applied:
     """Apply the whole set, or say everything that is wrong with its first bad stage.
 
     `salt` goes into the digests of the record (see `rendered_digest`). `before_create` gets the objects that may come
-    to exist, before the first of them does. Raises `StageProblem`, or another `ApiProblem` when the cluster does not
+    to exist, before the first of them does. With `leave_drift`, objects whose manifest is the old one are reported
+    instead of applied. Raises `StageProblem`, or another `ApiProblem` when the cluster does not
     answer.
     """
     ordered = sorted(manifests, key=lambda manifest: sort_key(identify(manifest.object)))
@@ -92,17 +108,23 @@ async def apply_set(
         stage = await _resolve(cluster, stages[number], defined, salt)
         items += stage
         await _leave_out(census, stage, previous)
-        await _run(census, stage, force=force, ignore=ignore, announce=announce)
+        await _run(census, stage, force=force, ignore=ignore, announce=announce, leave_drift=leave_drift)
         if number <= 2:
             await _await_ready(cluster, stage)
     return _applied(census, items, owner, previous)
 
 
 async def _run(
-    census: Census, stage: list[Item], *, force: bool, ignore: Sequence[Rule], announce: _Announcement
+    census: Census,
+    stage: list[Item],
+    *,
+    force: bool,
+    ignore: Sequence[Rule],
+    announce: _Announcement,
+    leave_drift: bool,
 ) -> None:
     """Validate the stage as a whole, then write it rank by rank."""
-    await Stage(census, stage, force=force, ignore=ignore).validate()
+    await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
     if any(not item.action for item in stage):
         await announce()
     ranks: dict[tuple[int, str, str], list[Item]] = defaultdict(list)
@@ -195,8 +217,9 @@ async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord)
             sighting = sightings.get(item.key)
             if sighting is not None and sighting.hands_off:
                 item.action = "skipped"
-            elif drift.compare(previous.entries[item.id], sighting, previous.owner) is None:
-                item.action = "unchanged"
+            else:
+                item.drift = drift.compare(previous.entries[item.id], sighting, previous.owner)
+                item.action = "" if item.drift else "unchanged"
 
     await each(compare, kinds)
 
@@ -235,11 +258,16 @@ def _applied(census: Census, items: list[Item], owner: Owner, previous: AppliedR
         live={item.id: item.live for item in items if item.live is not None},
         skipped=frozenset(item.id for item in items if item.action == "skipped"),
         record=AppliedRecord(owner=said, entries=entries),
+        drifted=tuple(
+            Drifted(identify(item.object).subject, item.drift, item.changed) for item in items if item.drift is not None
+        ),
     )
 
 
 def _entry(census: Census, item: Item, previous: AppliedRecord) -> Entry:
     version = version_of(item.object["apiVersion"])
+    if item.action == "drifted":  # what we know of it stays true until somebody applies it
+        return replace(previous.entries[item.id], version=version)
     if item.live is not None:
         sighting = census.sight(item.live)
         # An object that is out of our hands has no mark, so that it is applied as soon as it is given back.

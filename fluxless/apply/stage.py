@@ -13,6 +13,8 @@ from typing import Any
 from fluxless.api.failure import Failure, Problem
 from fluxless.apply import fields
 from fluxless.apply.census import Census
+from fluxless.apply.changes import FieldChange, changes
+from fluxless.apply.drift import Drift
 from fluxless.apply.failures import is_refused_change, refused
 from fluxless.apply.ignore import Rule, leave_to_others
 from fluxless.apply.many import each
@@ -34,10 +36,15 @@ class Item:
     resource: Resource
     digest: str
     action: str = ""
-    """Flux's words (KC-89): created, configured, unchanged, skipped; empty until it is known."""
+    """Flux's words (KC-89): created, configured, unchanged, skipped; `drifted` for what is left as it was found; empty
+    until it is known."""
     live: KubeObject | None = None
     """The API server's last answer."""
     recreate: bool = False
+    drift: Drift | None = None
+    """Why it has to be applied again although the manifest is the old one."""
+    changed: tuple[FieldChange, ...] = ()
+    """The fields that have drifted, and by whom."""
 
     @property
     def object(self) -> KubeObject:
@@ -55,10 +62,22 @@ class StageProblem(Problem):
 
 
 class Stage:
-    """The changed objects of one stage. `force` allows to recreate all of them (KC-25)."""
+    """The changed objects of one stage. `force` allows to recreate all of them (KC-25).
 
-    def __init__(self, census: Census, items: list[Item], *, force: bool, ignore: Sequence[Rule] = ()) -> None:
+    With `leave_drift` an object that somebody else has changed is only looked at.
+    """
+
+    def __init__(
+        self,
+        census: Census,
+        items: list[Item],
+        *,
+        force: bool,
+        ignore: Sequence[Rule] = (),
+        leave_drift: bool = False,
+    ) -> None:
         self._ignore = ignore
+        self._leave_drift = leave_drift
         self._census = census
         self._cluster = census.cluster
         self._items = items
@@ -96,6 +115,11 @@ class Stage:
                 item.action, item.live = "skipped", live
                 return
         await self._leave_to_others(item)
+        await self._try(item)
+        if item.drift is not None and not item.action:
+            await self._inspect(item)
+
+    async def _try(self, item: Item) -> None:
         try:
             item.live = await self._apply(item, dry_run=True)
         except ApiProblem as problem:
@@ -111,6 +135,14 @@ class Stage:
             return
         if _exists(item.live) and hands_off(item.live):
             item.action = "skipped"
+
+    async def _inspect(self, item: Item) -> None:
+        """Name what has drifted: the difference between the object and what applying it would make of it."""
+        live = await self._get(item)
+        if live is not None and item.live is not None and not item.recreate:
+            item.changed = tuple(changes(live, item.live, self._census.manager))
+        if self._leave_drift:
+            item.action, item.live = "drifted", live
 
     async def _leave_to_others(self, item: Item) -> None:
         """Fields that `spec.ignore` names (KC-87); only objects that a rule means are read for it."""

@@ -248,6 +248,23 @@ def tree_kustomization(context: typer.Context, name: Name, namespace: Namespace 
 
 
 @app.command()
+def drift(
+    context: typer.Context,
+    name: SomeName = "",
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    everywhere: Everywhere = False,
+    cluster: Annotated[str, typer.Option(help="Name of the cluster in the app's settings.")] = "dev",
+) -> None:
+    """List what others have changed, field by field: the history of drift checks, newest first."""
+    from fluxless.cli import drift as work
+
+    session: Session = context.obj
+    where = "" if everywhere else namespace
+    if run_plain(lambda: work.show(session, cluster, where, name, console())) == 0:
+        console(error=True).print(f"no drift of cluster {cluster!r} is known in {where or 'any'} namespace")
+
+
+@app.command()
 def logs(
     context: typer.Context,
     cluster: Annotated[str, typer.Option(help="Name of the cluster in the app's settings.")] = "dev",

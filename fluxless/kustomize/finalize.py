@@ -13,7 +13,7 @@ from fluxless.kustomize.target import account_exists, open_target
 from fluxless.reconcile.errors import Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import read_json
+from fluxless.reconcile.records import drift_name, read_json
 
 log = logging.getLogger("fluxless.kustomize")
 POLL = 2.0
@@ -34,6 +34,7 @@ async def finalize(run: KustomizationRun) -> Outcome:
         if run.spec.get("deletionPolicy") == "WaitForTermination":
             await _await_termination(run, inventory)
     await run.services.store.delete(run.memory_name)
+    await run.services.store.delete(drift_name(run.cluster.name, run.ref))
     return Outcome(State.GONE)
 
 

@@ -21,6 +21,7 @@ from fluxless.apply.prune import Pruned
 from fluxless.apply.prune import prune as prune_objects
 from fluxless.kustomize import prune_guard
 from fluxless.kustomize.build import PathProblem, build
+from fluxless.kustomize.drift_report import reports, tell_of_drift
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
 from fluxless.kustomize.inputs import read_variables
@@ -33,6 +34,9 @@ from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import read_json
+
+QUIET = {"unchanged", "drifted"}
+"""Actions that have changed nothing."""
 
 
 class KustomizationController:
@@ -52,7 +56,9 @@ class KustomizationController:
         after = jittered(run.interval, f"{run.cluster.name}/{run.interval}")
         outcome = Outcome(State.READY, after, reasons.RECONCILIATION_SUCCEEDED, run.revision)
         known = run.obj.get("status") or {}
-        quiet = run.settled and run.healthy_after is None and conditions.is_true(run.obj, "Ready")
+        quiet = (
+            (run.settled or run.only_reported) and run.healthy_after is None and conditions.is_true(run.obj, "Ready")
+        )
         quiet = quiet and known.get("lastAppliedRevision") == run.revision
         quiet = quiet and known.get("observedGeneration") == run.generation
         if quiet and not run.requested:
@@ -200,13 +206,14 @@ async def apply(run: KustomizationRun) -> None:
             salt=run.salt,
             before_create=lambda inventory: _write_ahead(run, inventory),
             custom_stage=run.services.settings.custom_stage_kinds,
+            leave_drift=reports(run),
         )
     except Stalled:
         raise
     except Problem as problem:
         run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), {"revision": run.revision})
         raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
-    run.changes += [(change.subject, change.action) for change in run.applied.changes if change.action != "unchanged"]
+    run.changes += [(change.subject, change.action) for change in run.applied.changes if change.action not in QUIET]
     if run.applied.changed:
         text = "\n".join(f"{subject} {action}" for subject, action in run.changes)
         run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
@@ -274,6 +281,7 @@ PHASES = (
     fetch,
     render,
     apply,
+    tell_of_drift,
     prune,
     check_health,
 )

@@ -77,12 +77,18 @@ class KustomizationRun(Run):
         self.tree: Path | None = None  # fetch
         self.build = Build([])  # render
         self.applied: Applied | None = None  # apply
+        self.only_reported = False  # tell_of_drift: others have changed objects, and nothing was done about it
         self.healthy_after: float | None = None  # check_health: seconds, when a check that had to wait has passed
 
     @property
     def settled(self) -> bool:
         """Whether the cluster holds what the inputs describe, so that nothing is fetched, rendered or applied."""
         return self.drifted is not None and not self.drifted
+
+    @property
+    def idle(self) -> bool:
+        """Whether the step has changed nothing and found nothing new."""
+        return (self.settled or self.only_reported) and self.healthy_after is None
 
     @property
     def census(self) -> Census:
@@ -139,5 +145,5 @@ class KustomizationRun(Run):
 
     def notable(self, outcome: Outcome) -> bool:
         """Whether the run record is worth keeping: something was done, went wrong or came to its end."""
-        quiet = self.settled and outcome.state is State.READY and self.healthy_after is None
+        quiet = self.idle and outcome.state is State.READY
         return not quiet and outcome.state is not State.WAITING

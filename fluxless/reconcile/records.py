@@ -27,6 +27,16 @@ def applied_name(cluster: str, ref: Ref) -> str:
     return f"state/{cluster}/applied/{ref.kind.lower()}/{ref.namespace}/{ref.name}.json"
 
 
+def drift_name(cluster: str, ref: Ref) -> str:
+    """The blob with the history of one object's drift."""
+    return f"{drift_prefix(cluster)}{ref.kind.lower()}/{ref.namespace}/{ref.name}.json"
+
+
+def drift_prefix(cluster: str) -> str:
+    """The folder of a cluster's histories of drift."""
+    return f"state/{cluster}/drift/"
+
+
 def runs_prefix(cluster: str, day: str = "") -> str:
     """The folder of a cluster's run records, of one day (`YYYY-MM-DD`) when given."""
     return f"runs/{cluster}/{day}/" if day else f"runs/{cluster}/"

@@ -105,3 +105,23 @@ def test_check_looks_at_crds_and_invariants(control_plane: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "CRDs are installed" in done.stdout
     assert "hold all invariants" in done.stdout
+
+
+async def test_drift_lists_fields_and_who_changed_them(
+    flux: Flux, repo: Repo, control_plane: Path, azurite: str
+) -> None:
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run()
+    known = {"BLOB_CONNECTION": azurite, "FLUXLESS_BLOB_CONTAINER": flux.namespace}
+    none = _run(control_plane, "drift", "--cluster", "test", "-n", flux.namespace, **known)
+    assert "no drift of cluster 'test' is known" in none.stderr
+    await flux.patch("v1", "ConfigMap", "a", {"data": {"value": "other"}}, manager="portal")
+    await flux.request("Kustomization", "app")
+    await flux.run()
+    told = _run(control_plane, "drift", "app", "--cluster", "test", "-n", flux.namespace, **known)
+    head, row = told.stdout.splitlines()
+    assert head.split() == ["LAST", "SEEN", "KUSTOMIZATION", "MODE", "OBJECT", "FIELD", "CHANGED", "BY"]
+    owner, thing = f"{flux.namespace}/app", f"ConfigMap/{flux.namespace}/a"
+    assert row.split()[1:] == [owner, "corrected", thing, ".data.value", "portal"]
