@@ -6,8 +6,9 @@ import logging
 
 from fluxless.api import reasons
 from fluxless.api.timestamps import parse_timestamp
-from fluxless.apply.inventory import union
+from fluxless.apply.inventory import restrict, union
 from fluxless.apply.prune import Pruned, prune, still_there
+from fluxless.kustomize.moves import moved
 from fluxless.kustomize.run import KustomizationRun, Memory
 from fluxless.kustomize.target import account_exists, open_target
 from fluxless.reconcile.errors import Transient, Waiting, internal
@@ -27,6 +28,7 @@ async def finalize(run: KustomizationRun) -> Outcome:
     inventory = union(run.old_inventory, run.memory.applied.pending)
     if _deletes(run) and inventory and await account_exists(run):
         await open_target(run)
+        inventory = restrict(inventory, inventory.keys() - (await moved(run, inventory)).keys())
         pruned = await prune(run.target, run.census, inventory, owner=run.owner)
         _tell(run, pruned)
         if pruned.failures:

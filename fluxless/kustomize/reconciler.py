@@ -14,13 +14,11 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.apply.applier import apply_set
 from fluxless.apply.drift import Drift, drifted
 from fluxless.apply.ignore import Rule
-from fluxless.apply.inventory import Inventory, restrict, stale, union, write
+from fluxless.apply.inventory import Inventory, union
 from fluxless.apply.normalise import normalise
 from fluxless.apply.objects import parse_id
-from fluxless.apply.prune import Pruned
-from fluxless.apply.prune import prune as prune_objects
-from fluxless.kustomize import prune_guard
-from fluxless.kustomize.build import PathProblem, build
+from fluxless.kustomize.collect import prune
+from fluxless.kustomize.content import check_dependencies, fetch, render, resolve_source
 from fluxless.kustomize.drift_report import reports, tell_of_drift
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
@@ -28,8 +26,7 @@ from fluxless.kustomize.inputs import read_variables
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun, Memory
 from fluxless.kustomize.target import open_target
-from fluxless.reconcile.dependencies import artifact_of, source_of, waits_for
-from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
+from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome, State
@@ -37,6 +34,8 @@ from fluxless.reconcile.records import read_json
 
 QUIET = {"unchanged", "drifted"}
 """Actions that have changed nothing."""
+MOVING_INTERVAL = 15.0
+"""Seconds until the next look at objects that are on their way to another Kustomization."""
 
 
 class KustomizationController:
@@ -54,11 +53,10 @@ class KustomizationController:
     def succeed(self, run: KustomizationRun) -> Outcome:
         """Ready, the revisions, the history and the closing event (KC-41, KC-44, KC-46, KC-96)."""
         after = jittered(run.interval, f"{run.cluster.name}/{run.interval}")
+        after = min(after, MOVING_INTERVAL) if run.moving else after
         outcome = Outcome(State.READY, after, reasons.RECONCILIATION_SUCCEEDED, run.revision)
         known = run.obj.get("status") or {}
-        quiet = (
-            (run.settled or run.only_reported) and run.healthy_after is None and conditions.is_true(run.obj, "Ready")
-        )
+        quiet = run.idle and conditions.is_true(run.obj, "Ready")
         quiet = quiet and known.get("lastAppliedRevision") == run.revision
         quiet = quiet and known.get("observedGeneration") == run.generation
         if quiet and not run.requested:
@@ -80,45 +78,6 @@ class KustomizationController:
     def event_metadata(self, run: KustomizationRun) -> dict[str, str]:
         """CM-20."""
         return {"revision": run.revision}
-
-
-async def resolve_source(run: KustomizationRun) -> None:
-    """Find the artifact to apply (KC-60). Ready=False ArtifactFailed while there is none."""
-    source = source_of(run.obj)
-    if source is None:
-        raise Stalled(reasons.ARTIFACT_FAILED, internal("spec.sourceRef is missing"))
-    if run.services.settings.no_cross_namespace_refs and source.namespace != run.ref.namespace:
-        text = f"can't access '{source}', cross-namespace references have been blocked"
-        raise Stalled(reasons.ACCESS_DENIED, Failure(FailureClass.FORBIDDEN, text, str(run.ref)))
-    artifact = artifact_of(run.survey.world.get(source))
-    if artifact is None:
-        _wait_for_others(run)
-    else:
-        run.artifact, run.revision = artifact, str(artifact.get("revision", ""))
-
-
-async def check_dependencies(run: KustomizationRun) -> None:
-    """Ready=False DependencyNotReady until every dependency is ready (KC-62); a cycle is an error at once."""
-    _wait_for_others(run)
-
-
-def _wait_for_others(run: KustomizationRun) -> None:
-    wait = waits_for(run.obj, run.survey.world)
-    if wait is None:
-        return
-    if wait.impossible:
-        step = "remove one of these dependsOn entries" if wait.reason == reasons.DEPENDENCY_NOT_READY else ""
-        failure = Failure(FailureClass.DEPENDENCY, wait.message, str(run.ref), next_step=step)
-        raise Stalled(wait.reason, failure, others=True)
-    told = wait.reason == reasons.DEPENDENCY_NOT_READY
-    cls = FailureClass.DEPENDENCY if told else FailureClass.SOURCE_NOT_FOUND
-    raise Waiting(
-        wait.reason,
-        Failure(cls, wait.message, str(run.ref)),
-        retry_after=run.services.settings.requeue_dependency,
-        others=True,
-        event=told,
-    )
 
 
 async def recall(run: KustomizationRun) -> None:
@@ -144,44 +103,6 @@ def _tell_of_rivals(run: KustomizationRun) -> None:
             text = f"{parse_id(id_).subject} belongs to another owner by its labels: Kustomization {namespace}/{name}"
             text += " applies it as well; remove it from one of the two"
             run.tell(Event("Warning", reasons.SHARED_OBJECT, text, {"revision": run.revision}))
-
-
-async def fetch(run: KustomizationRun) -> None:
-    """Have the artifact on this worker (KC-63). Waits when its blob is gone: the source will make it anew."""
-    if run.settled:
-        return
-    run.say("Fetching manifests")
-    run.tree = await run.services.artifacts.tree(run.artifact)
-    if run.tree is None:
-        text = "Source is not ready, artifact not found, retrying in 30s"
-        raise Waiting(
-            reasons.ARTIFACT_FAILED,
-            Failure(FailureClass.SOURCE_NOT_FOUND, text, str(run.ref)),
-            retry_after=run.services.settings.requeue_dependency,
-            event=False,
-        )
-
-
-async def render(run: KustomizationRun) -> None:
-    """Build and substitute (KC-64..74). Ready=False BuildFailed."""
-    if run.tree is None:
-        return
-    run.status.set(lastAttemptedRevision=run.revision)
-    run.say("Building manifests")
-    try:
-        run.build = await build(
-            run.tree,
-            run.artifact["digest"],
-            run.spec,
-            run.variables,
-            decryption=run.decryption,
-            remote_bases=run.services.settings.remote_bases,
-            timeout=run.timeout,
-        )
-    except PathProblem as problem:
-        raise Transient(reasons.ARTIFACT_FAILED, problem.failures) from problem
-    except Problem as problem:
-        raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
 
 
 async def apply(run: KustomizationRun) -> None:
@@ -232,42 +153,6 @@ async def _write_ahead(run: KustomizationRun, inventory: Inventory) -> None:
     """Before the first write: after a crash, what may be in the cluster is known although no inventory names it."""
     run.memory.applied = replace(run.memory.applied, pending=union(run.memory.applied.pending, inventory))
     await run.save_memory()
-
-
-async def prune(run: KustomizationRun) -> None:
-    """Delete what is no longer wanted (KC-91), write the inventory. Ready=False PruneFailed; survivors stay in it."""
-    if run.applied is None:
-        return
-    wanted = run.applied.inventory
-    left = stale(union(run.old_inventory, run.memory.applied.pending), wanted) if run.spec.get("prune") else {}
-    hold = prune_guard.held(
-        prune_guard.Limit.parse(run.services.settings.prune_limit),
-        left,
-        len(union(run.old_inventory, wanted)),
-        _notes(run),
-    )
-    if hold:
-        pruned = Pruned(survivors=set(left), failures=[Failure(FailureClass.VALIDATION, hold, str(run.ref))])
-    else:
-        pruned = await prune_objects(run.target, run.census, left, owner=run.owner) if left else Pruned()
-    run.status.set(inventory=write(union(wanted, restrict(left, pruned.survivors))))
-    if pruned.deleted:
-        run.changes += [(subject, "deleted") for subject in pruned.deleted]
-        text = "\n".join(f"{subject} deleted" for subject in pruned.deleted)
-        run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
-    pending = restrict(left, pruned.survivors)
-    record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
-    same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on
-    run.memory = Memory(record, run.memory.checking_since if same else None, run.build.floating)
-    await run.save_memory()
-    if pruned.failures:
-        reason = reasons.PRUNE_HELD if hold else reasons.PRUNE_FAILED
-        run.status.remember(run.checksum, reason, run.seconds(), {"revision": run.revision})
-        raise Transient(reason, pruned.failures)
-
-
-def _notes(run: KustomizationRun) -> dict[str, str]:
-    return run.obj["metadata"].get("annotations") or {}
 
 
 PHASES = (

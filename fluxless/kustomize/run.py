@@ -78,6 +78,7 @@ class KustomizationRun(Run):
         self.build = Build([])  # render
         self.applied: Applied | None = None  # apply
         self.only_reported = False  # tell_of_drift: others have changed objects, and nothing was done about it
+        self.moving = False  # prune: objects wait for their new owner
         self.healthy_after: float | None = None  # check_health: seconds, when a check that had to wait has passed
 
     @property
