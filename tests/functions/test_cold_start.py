@@ -37,11 +37,15 @@ def test_importing_the_app_loads_the_door_and_nothing_heavy() -> None:
     found = _probe(PROBE)
     assert not HEAVY & set(found["roots"])  # type: ignore[call-overload]
     assert found["ours"] == [
+        "fluxless",
+        "fluxless.api",
+        "fluxless.api.failure",
         "functions",
         "functions.activities",
         "functions.host",
         "functions.names",
         "functions.orchestrators",
+        "functions.settings",
         "functions.timers",
         "functions.wake",
         "functions.webhooks",

@@ -160,7 +160,7 @@ async def test_a_defect_of_ours_is_told_in_the_status(flux: Flux, repo: Repo, mo
     async def broken(*_: object, **__: object) -> None:
         raise KeyError("hidden-value")
 
-    monkeypatch.setattr("fluxless.kustomize.reconciler.build", broken)
+    monkeypatch.setattr("fluxless.kustomize.content.build", broken)
     repo.push({"a.yaml": config_map("a")})
     await flux.source(repo)
     await flux.kustomization("app")

@@ -30,11 +30,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"sourceRef": {"kind": "OCIRepository", "name": "a"}},
         ["sourceRef.kind: OCIRepository"],
     ),
-    "KC-22 decryption": (
-        "Kustomization",
-        {"decryption": {"provider": "sops", "serviceAccountName": "a"}},
-        ["decryption.serviceAccountName"],
-    ),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "GR-1 plain http": ("GitRepository", {"url": "http://example.org/a.git"}),
@@ -46,6 +41,7 @@ TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
         "GitRepository",
         {"provider": "generic", "recurseSubmodules": False, "include": [], "sparseCheckout": []},
     ),
+    "KC-22 decryption": ("Kustomization", {"decryption": {"provider": "sops", "serviceAccountName": "a"}}),
     "KC-9 dependencies": ("Kustomization", {"dependsOn": [{"name": "a"}]}),
     "KC-25, KC-26": ("Kustomization", {"force": True, "wait": True, "ignore": [], "healthCheckExprs": []}),
 }
