@@ -50,7 +50,7 @@ def normalise(
     origins: dict[str, str] = {}
     for item in rendered:
         for obj in _expand(item.object):
-            if group_of(str(obj.get("apiVersion") or "")) == "kustomize.config.k8s.io":
+            if _is_kustomization_file(obj):
                 continue
             failure = _malformed(obj, item.origin) or _encrypted(obj, item.origin)
             if failure is None:
@@ -76,6 +76,11 @@ def _expand(obj: KubeObject) -> Iterator[KubeObject]:
     for item in items:
         if isinstance(item, dict):
             yield from _expand(implied | item)
+
+
+def _is_kustomization_file(obj: KubeObject) -> bool:
+    group = group_of(str(obj.get("apiVersion") or ""))
+    return (group, obj.get("kind")) == ("kustomize.config.k8s.io", "Kustomization")
 
 
 def _malformed(obj: KubeObject, origin: str) -> Failure | None:
@@ -165,10 +170,16 @@ def _add_metadata(obj: KubeObject, labels: dict[str, str], annotations: dict[str
 
 
 def _encode_secret(secret: KubeObject) -> None:
-    """`stringData` is write-only, so nobody can own its fields: they become `data`."""
-    plain = secret.pop("stringData", None)
-    if isinstance(plain, dict) and plain:
-        encoded = {key: base64.b64encode(str(value or "").encode()).decode() for key, value in plain.items()}
+    """`stringData` is write-only, so nobody can own its fields: they become `data`.
+
+    What is no text is left there for the API server to refuse: how a number or `true` was spelt is lost by now.
+    """
+    plain = secret.get("stringData")
+    if not isinstance(plain, dict) or not all(isinstance(value, str | None) for value in plain.values()):
+        return
+    del secret["stringData"]
+    if plain:
+        encoded = {key: base64.b64encode((value or "").encode()).decode() for key, value in plain.items()}
         secret["data"] = (secret.get("data") or {}) | encoded
 
 

@@ -161,8 +161,10 @@ def _prepare(tree: Path, root: Path, spec: Mapping[str, Any]) -> tuple[Path, boo
     folder = (root / asked.lstrip("/")).resolve()
     if not folder.is_relative_to(root.resolve()):
         raise PathProblem(f"kustomization path {asked!r} leaves the artifact")
-    if not folder.is_dir():
+    if not folder.exists():
         raise PathProblem(f"kustomization path not found: {asked!r} is no directory of the artifact")
+    if not folder.is_dir():
+        raise BuildProblem(f"kustomization path {asked!r} is a file", "spec.path must name a directory")
     shown = generate(root.resolve(), folder, spec)
     return folder, shown
 

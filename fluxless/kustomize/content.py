@@ -29,8 +29,12 @@ async def resolve_source(run: KustomizationRun) -> None:
 
 
 async def check_dependencies(run: KustomizationRun) -> None:
-    """Ready=False DependencyNotReady until every dependency is ready (KC-62); a cycle is an error at once."""
+    """Ready=False DependencyNotReady until every dependency is ready (KC-62); a cycle is an error at once.
+
+    From here on the revision counts as attempted (KC-41).
+    """
     _wait_for_others(run)
+    run.status.set(lastAttemptedRevision=run.revision)
 
 
 def _wait_for_others(run: KustomizationRun) -> None:
@@ -72,7 +76,6 @@ async def render(run: KustomizationRun) -> None:
     """Build and substitute (KC-64..74). Ready=False BuildFailed."""
     if run.tree is None:
         return
-    run.status.set(lastAttemptedRevision=run.revision)
     run.say("Building manifests")
     try:
         run.build = await build(
@@ -85,6 +88,7 @@ async def render(run: KustomizationRun) -> None:
             timeout=run.timeout,
         )
     except PathProblem as problem:
+        run.status.set(lastAttemptedRevision=(run.obj.get("status") or {}).get("lastAttemptedRevision"))
         raise Transient(reasons.ARTIFACT_FAILED, problem.failures) from problem
     except Problem as problem:
         raise Transient(reasons.BUILD_FAILED, problem.failures) from problem

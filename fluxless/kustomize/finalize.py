@@ -7,6 +7,7 @@ import logging
 from fluxless.api import reasons
 from fluxless.api.timestamps import parse_timestamp
 from fluxless.apply.inventory import restrict, union
+from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned, prune, still_there
 from fluxless.kustomize.moves import moved
 from fluxless.kustomize.run import KustomizationRun, Memory
@@ -26,7 +27,11 @@ async def finalize(run: KustomizationRun) -> Outcome:
     document, _ = await read_json(run.services.store, run.memory_name)
     run.memory = Memory.from_json(document)
     inventory = union(run.old_inventory, run.memory.applied.pending)
-    if _deletes(run) and inventory and await account_exists(run):
+    if _deletes(run) and inventory and not await account_exists(run):
+        left = "\n".join(parse_id(id_).subject for id_ in inventory)
+        text = f"unable to prune objects: the account to impersonate is gone\n{left}"
+        run.tell(Event("Warning", reasons.PRUNE_FAILED, text, {"revision": run.revision}))
+    elif _deletes(run) and inventory:
         await open_target(run)
         inventory = restrict(inventory, inventory.keys() - (await moved(run, inventory)).keys())
         pruned = await prune(run.target, run.census, inventory, owner=run.owner)

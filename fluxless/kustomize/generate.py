@@ -15,6 +15,14 @@ from fluxless.render.manifests import load
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """File names that kustomize recognises."""
 ORIGIN = "originAnnotations"
+FIELDS = (
+    *("apiVersion", "kind", "metadata", "bases", "buildMetadata", "commonAnnotations", "commonLabels", "components"),
+    *("configMapGenerator", "configurations", "crds", "generatorOptions", "generators", "helmChartInflationGenerator"),
+    *("helmCharts", "helmGlobals", "imageTags", "images", "labels", "namePrefix", "nameSuffix", "namespace", "openapi"),
+    *("patches", "patchesJson6902", "patchesStrategicMerge", "replacements", "replicas", "resources"),
+    *("secretGenerator", "sortOptions", "transformers", "validators", "vars"),
+)
+"""What a kustomization file may hold; Flux drops anything else from the one that it merges the spec into."""
 
 Kustomization = dict[str, Any]
 
@@ -57,7 +65,8 @@ def _read(root: Path, file: Path) -> Kustomization:
         return {}
     if not isinstance(document, dict):
         raise BuildProblem("a kustomization file must be a mapping", "correct the file", name)
-    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"} | document
+    known = {field: value for field, value in document.items() if field in FIELDS}
+    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"} | known
 
 
 def _scan(folder: Path) -> Kustomization:

@@ -23,6 +23,7 @@ from fluxless.kustomize.drift_report import reports, tell_of_drift
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
 from fluxless.kustomize.inputs import read_variables
+from fluxless.kustomize.judgement import judge_by
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun, Memory
 from fluxless.kustomize.target import open_target
@@ -78,6 +79,11 @@ class KustomizationController:
     def event_metadata(self, run: KustomizationRun) -> dict[str, str]:
         """CM-20."""
         return {"revision": run.revision}
+
+
+async def read_expressions(run: KustomizationRun) -> None:
+    """Refuse expressions that are no CEL before anything is done (KC-47). Stalled InvalidCELExpression."""
+    judge_by(run.spec.get("healthCheckExprs") or [])
 
 
 async def recall(run: KustomizationRun) -> None:
@@ -136,7 +142,8 @@ async def apply(run: KustomizationRun) -> None:
         raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
     run.changes += [(change.subject, change.action) for change in run.applied.changes if change.action not in QUIET]
     if run.applied.changed:
-        text = "\n".join(f"{subject} {action}" for subject, action in run.changes)
+        done = [(subject, action) for subject, action in run.changes if action != "skipped"]
+        text = "\n".join(f"{subject} {action}" for subject, action in done)
         run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
 
 
@@ -156,6 +163,7 @@ async def _write_ahead(run: KustomizationRun, inventory: Inventory) -> None:
 
 
 PHASES = (
+    read_expressions,
     resolve_source,
     check_dependencies,
     open_target,

@@ -16,7 +16,7 @@ from fluxless.kube.errors import ApiProblem, Unreachable
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.run import Run
+from fluxless.reconcile.run import IN_PROGRESS, Run
 
 log = logging.getLogger("fluxless.reconcile")
 
@@ -134,8 +134,9 @@ def _failed(controller: Controller[AnyRun], run: AnyRun, problem: Problem) -> Ou
         run.status.unmark("Reconciling")
         run.status.mark("Stalled", "True", ended.reason, message)
         run.status.set(observedGeneration=run.generation)
-    elif (working := run.status.condition("Reconciling")) is not None:
-        run.status.mark("Reconciling", "True", reasons.PROGRESSING_WITH_RETRY, working["message"])
+    elif (working := run.status.condition("Reconciling")) is not None or isinstance(ended, Transient):
+        doing = working["message"] if working is not None else IN_PROGRESS
+        run.status.mark("Reconciling", "True", reasons.PROGRESSING_WITH_RETRY, doing)
     run.status.mark("Ready", "False", ended.reason, message)
     if ended.event:
         waiting = isinstance(ended, Waiting)

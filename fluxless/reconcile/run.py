@@ -19,6 +19,8 @@ from fluxless.reconcile.status import RECONCILE_ANNOTATION, StatusDraft
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.world import Ref
 
+IN_PROGRESS = "Reconciliation in progress"
+
 
 class Run:
     """The object, the survey it was found in, the services, and the drafts of status, events and run record."""
@@ -67,7 +69,7 @@ class Run:
 
     def progress(self, message: str) -> None:
         """Say what the step is doing (CM-3). It is written only when the step lasts (design, section 4)."""
-        self.status.mark("Ready", "Unknown", "Progressing", "Reconciliation in progress")
+        self.status.mark("Ready", "Unknown", "Progressing", IN_PROGRESS)
         self.status.mark("Reconciling", "True", "Progressing", message)
 
     async def rest(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
@@ -38,7 +38,7 @@ CREDENTIAL = "AZURE_TOKEN_CREDENTIALS"
 
 
 class KeyProblem(Problem):
-    """A Secret holds no key, or one that cannot be used."""
+    """A Secret holds a key that cannot be used."""
 
     def __init__(self, name: str, words: str, next_step: str) -> None:
         super().__init__(Failure(FailureClass.DECRYPT, f"secret '{name}' {words}", next_step=next_step))
@@ -59,6 +59,7 @@ class Keys:
     """What sops needs. `environment` and `files` hold credentials; `ambient` lets it use the app's own identity.
 
     `who` stands for a credential that is made anew every time (a token), so that builds can be told apart by it.
+    `useless` names a Secret that was to hold keys and holds none: that matters once something is encrypted.
     """
 
     age: str = ""
@@ -66,10 +67,11 @@ class Keys:
     files: tuple[File, ...] = ()
     ambient: bool = True
     who: str = ""
+    useless: str = ""
 
     @classmethod
     def of_secret(cls, data: Mapping[str, bytes], name: str) -> Keys:
-        """Read a Secret by the names of its keys. Raises `KeyProblem`."""
+        """Read a Secret by the names of its keys; keys of other names are nobody's. Raises `KeyProblem`."""
         age = [_text(value) for key, value in sorted(data.items()) if key.endswith(".agekey")]
         rings = [_dearmored(value, key, name) for key, value in sorted(data.items()) if key.endswith(".asc")]
         files = [File("GNUPGHOME", "secring.gpg", b"".join(rings), folder=True)] if rings else []
@@ -87,10 +89,8 @@ class Keys:
             environment |= {variable: str(found[field]) for field, variable in _AWS.items() if found.get(field)}
         if "sops.gcp-kms" in data:
             environment["GOOGLE_CREDENTIALS"] = _text(data["sops.gcp-kms"])
-        if not age and not environment and not files:
-            step = "put an age identity under a key that ends in .agekey, or a PGP key under one that ends in .asc"
-            raise KeyProblem(name, "holds no usable key", step)
-        return cls("\n".join(age), tuple(sorted(environment.items())), tuple(files), ambient)
+        useless = "" if age or environment or files else name
+        return cls("\n".join(age), tuple(sorted(environment.items())), tuple(files), ambient, useless=useless)
 
     @classmethod
     def of_workload(cls, token: str, client_id: str, tenant_id: str, who: str) -> Keys:
@@ -105,7 +105,7 @@ class Keys:
     def with_age(self, identities: str) -> Keys:
         """These keys and more age identities."""
         text = "\n".join(part for part in (self.age, identities) if part)
-        return Keys(text, self.environment, self.files, self.ambient, self.who)
+        return replace(self, age=text)
 
     @property
     def fingerprint(self) -> str:

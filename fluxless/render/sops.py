@@ -62,7 +62,11 @@ async def decrypt(data: bytes, form: str, keys: Keys, what: str) -> bytes:
         environment = _environment(keys, Path(home))
         finished = await run([executable, *arguments], env=environment, stdin=data, timeout=TIMEOUT)
     if finished.code != 0:
-        raise DecryptionFailed(what, _words(finished.stderr.decode(errors="replace")) or f"exit code {finished.code}")
+        words = _words(finished.stderr.decode(errors="replace")) or f"exit code {finished.code}"
+        if keys.useless:
+            step = "put an age identity under a key that ends in .agekey, or a PGP key under one that ends in .asc"
+            raise DecryptionFailed(what, f"secret '{keys.useless}' holds no usable key ({words})", step)
+        raise DecryptionFailed(what, words)
     return finished.stdout
 
 
