@@ -1,0 +1,273 @@
+"""Plays scenarios on one side: a cluster where somebody reconciles, and a Git server that this somebody reaches.
+
+Who that is, this room does not know. All scenarios run at the same time, each in a namespace of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fluxless.api import conditions
+from fluxless.kube.client import Cluster
+from fluxless.kube.errors import AlreadyExists, ApiProblem, NotFound
+from fluxless.reconcile.status import RECONCILE_ANNOTATION
+from tests.parity.record import FLUX_KINDS, kinds_in, look
+from tests.parity.scenario import APP, Obj, Scenario, Step, placed, unplaced
+from tests.support.repositories import Repo
+from tools.gitserver import GitServer
+
+AT_ONCE = 64
+"""Scenarios under way at the same time."""
+STEP_WITHIN = 120.0
+"""Seconds after which a step is recorded as it is."""
+STILL = 0.7
+"""Seconds without a change after which a step counts as over."""
+IGNORED = 3.0
+"""Seconds to wait for something that must not happen."""
+SOURCE, KUSTOMIZATION = FLUX_KINDS
+Played = dict[str, list[Obj]]
+
+
+class Watch:
+    """All Flux objects of the cluster, read twice a second for everybody."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._objects: dict[tuple[str, str, str], Obj] = {}
+        self._news = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Read on and on."""
+        while True:
+            found: dict[tuple[str, str, str], Obj] = {}
+            for version, kind in FLUX_KINDS:
+                for obj in await self._cluster.list(await self._cluster.resource(version, kind)):
+                    found[kind, obj["metadata"]["namespace"], obj["metadata"]["name"]] = obj
+            async with self._news:
+                self._objects = found
+                self._news.notify_all()
+            await asyncio.sleep(0.5)
+
+    async def next(self) -> None:
+        """Wait for the next reading but one: what was written before the call is in it."""
+        async with self._news:
+            await self._news.wait()
+            await self._news.wait()
+
+    def get(self, kind: str, namespace: str, name: str) -> Obj | None:
+        """An object as it was read last."""
+        return self._objects.get((kind, namespace, name))
+
+    def all(self, kind: str, namespace: str) -> list[Obj]:
+        """The objects of a namespace."""
+        return [obj for (known, where, _), obj in self._objects.items() if (known, where) == (kind, namespace)]
+
+
+@dataclass(slots=True)
+class Side:
+    """Where scenarios are played; `folder` is for work trees."""
+
+    cluster: Cluster
+    git: GitServer
+    folder: Path
+    tokens: Any = field(default_factory=itertools.count)
+
+    @contextlib.asynccontextmanager
+    async def watch(self) -> AsyncIterator[Watch]:
+        """A watch that reads."""
+        watch = Watch(self.cluster)
+        task = asyncio.create_task(watch.run())
+        try:
+            yield watch
+        finally:
+            task.cancel()
+
+    async def play(self, scenarios: Iterable[Scenario]) -> Played:
+        """A record for every step of every scenario, by name."""
+        slots = asyncio.Semaphore(AT_ONCE)
+        wanted = sorted(scenarios, key=_waits, reverse=True)
+        async with self.watch() as watch:
+
+            async def one(scenario: Scenario) -> list[Obj]:
+                async with slots:
+                    return await Player(self, watch, scenario).play()
+
+            played = await asyncio.gather(*(one(scenario) for scenario in wanted))
+        return {scenario.name: records for scenario, records in zip(wanted, played, strict=True)}
+
+
+class Player:
+    """One scenario on one side."""
+
+    def __init__(self, side: Side, watch: Watch, scenario: Scenario) -> None:
+        self.side = side
+        self.watch = watch
+        self.scenario = scenario
+        self.namespace = f"parity-{uuid4().hex[:8]}"
+        self.kinds = kinds_in(str(scenario))
+        self.repo = Repo(side.git, side.folder, self.namespace)
+        self.spec: Obj = {
+            "interval": "10m",
+            "prune": True,
+            "targetNamespace": self.namespace,
+            "sourceRef": {"kind": SOURCE[1], "name": "repo"},
+        }
+        self.source: Obj = {"interval": "10m", "url": self.repo.url, "ref": {"branch": "main"}}
+
+    async def play(self) -> list[Obj]:
+        """Step by step; what was made is taken away again. What the API server refuses is the last record."""
+        seen: dict[str, Obj] = {}
+        records: list[Obj] = []
+        await self.side.cluster.create(_namespace(self.namespace))
+        try:
+            for step in self.scenario.steps:
+                records.append(await self._step(step, seen))
+        except ApiProblem as problem:
+            records.append({"refused": str(unplaced(str(problem), self.namespace))})
+        finally:
+            await self._clean(seen)
+        return records
+
+    async def _step(self, step: Step, seen: dict[str, Obj]) -> Obj:
+        token = f"token-{next(self.side.tokens)}"
+        settled = True
+        for obj in step.put:
+            await self._put(placed(obj, self.namespace))
+        for obj in step.drop:
+            await self._delete(obj["apiVersion"], obj["kind"], obj["metadata"]["name"])
+        await asyncio.to_thread(self._push, step)
+        if not self.scenario.without_source:
+            settled &= await self._source(step, token)
+        for obj in step.patch:
+            await self._patch(placed(obj, self.namespace))
+        if step.delete:
+            await self._delete(*KUSTOMIZATION, APP)
+            settled &= await self._until(lambda: self.watch.get(KUSTOMIZATION[1], self.namespace, APP) is None)
+        else:
+            for name, spec in step.others.items():
+                await self._kustomization(name, _merged(self.spec, placed(spec, self.namespace)), token)
+            self.spec = _merged(self.spec, placed(step.spec, self.namespace))
+            await self._kustomization(APP, self.spec, token)
+            settled &= await self._settled(step, token)
+        commits = await asyncio.to_thread(self._commits)
+        record = await look(self.side.cluster, self.namespace, self.kinds, commits, seen)
+        return record if settled else record | {"unsettled": True}
+
+    # -- what a user does -------------------------------------------------------------------------------------------
+
+    def _push(self, step: Step) -> None:
+        if step.push:
+            self.repo.push(placed(dict(step.push), self.namespace))
+        for command in step.git:
+            self.repo.git(*(str(self.repo.bare) if word == "origin-of-tests" else word for word in command))
+
+    def _commits(self) -> dict[str, str]:
+        found = self.repo.git("rev-list", "--reverse", "--topo-order", "main").split()
+        return {commit: f"commit {place}" for place, commit in enumerate(found, 1)}
+
+    async def _source(self, step: Step, token: str) -> bool:
+        self.source = _merged(self.source, placed(step.source, self.namespace))
+        await self._write(SOURCE, "repo", self.source, token)
+        if self.source.get("suspend"):
+            return True
+        return await self._until(lambda: _handled(self.watch.get(SOURCE[1], self.namespace, "repo"), token))
+
+    async def _kustomization(self, name: str, spec: Obj, token: str) -> None:
+        await self._write(KUSTOMIZATION, name, spec, token)
+
+    async def _write(self, kind: tuple[str, str], name: str, spec: Obj, token: str) -> None:
+        metadata = {"name": name, "namespace": self.namespace, "annotations": {RECONCILE_ANNOTATION: token}}
+        body = {"apiVersion": kind[0], "kind": kind[1], "metadata": metadata, "spec": spec}
+        await self.side.cluster.apply(body, manager="user")
+
+    async def _put(self, obj: Obj) -> None:
+        try:
+            await self.side.cluster.create(obj, manager="kubectl-create")
+        except AlreadyExists:
+            await self._patch(obj)
+
+    async def _patch(self, obj: Obj) -> None:
+        resource = await self.side.cluster.resource(obj["apiVersion"], obj["kind"])
+        name = obj["metadata"]["name"]
+        await self.side.cluster.patch(resource, name, self.namespace, body=obj, manager="kubectl-edit")
+
+    async def _delete(self, api_version: str, kind: str, name: str) -> None:
+        await self.side.cluster.delete(await self.side.cluster.resource(api_version, kind), name, self.namespace)
+
+    # -- when it is over --------------------------------------------------------------------------------------------
+
+    async def _settled(self, step: Step, token: str) -> bool:
+        if step.ignored:
+            await asyncio.sleep(IGNORED)
+            return True
+
+        def over() -> bool:
+            app = self.watch.get(KUSTOMIZATION[1], self.namespace, APP)
+            ours = self.watch.all(KUSTOMIZATION[1], self.namespace)
+            done = _handled(app, token) and all(_answered(obj) for obj in ours)
+            return done and (not step.ends or conditions.get(app or {}, "Ready")["status"] == step.ends)  # type: ignore[index]
+
+        if not await self._until(over):
+            return False
+        while True:
+            before = self._versions()
+            await asyncio.sleep(STILL)
+            await self.watch.next()
+            if over() and before == self._versions():
+                return True
+
+    def _versions(self) -> list[str]:
+        return [
+            obj["metadata"]["resourceVersion"] for _, kind in FLUX_KINDS for obj in self.watch.all(kind, self.namespace)
+        ]
+
+    async def _until(self, done: Any) -> bool:
+        try:
+            async with asyncio.timeout(STEP_WITHIN):
+                await self.watch.next()
+                while not done():
+                    await self.watch.next()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _clean(self, seen: Mapping[str, Obj]) -> None:
+        cluster = self.side.cluster
+        for version, kind in reversed(FLUX_KINDS):
+            resource = await cluster.resource(version, kind)
+            for obj in await cluster.list(resource, self.namespace):
+                await cluster.delete(resource, obj["metadata"]["name"], self.namespace)
+                with contextlib.suppress(NotFound):
+                    body = {"metadata": {"finalizers": None}}
+                    await cluster.patch(resource, obj["metadata"]["name"], self.namespace, body=body)
+        for obj in [_namespace(self.namespace), *(obj for obj in seen.values() if "namespace" not in obj["metadata"])]:
+            resource = await cluster.resource(obj["apiVersion"], obj["kind"])
+            await cluster.delete(resource, obj["metadata"]["name"])
+
+
+def _waits(scenario: Scenario) -> bool:
+    """Whether it waits for a timeout: then it begins first."""
+    return any("timeout" in step.spec for step in scenario.steps)
+
+
+def _namespace(name: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> Obj:
+    return {key: value for key, value in {**known, **changes}.items() if value is not None}
+
+
+def _handled(obj: Obj | None, token: str) -> bool:
+    return obj is not None and (obj.get("status") or {}).get("lastHandledReconcileAt") == token and _answered(obj)
+
+
+def _answered(obj: Obj) -> bool:
+    return (conditions.get(obj, "Ready") or {}).get("status") in {"True", "False"}

@@ -1,0 +1,68 @@
+"""What a scenario is: data only. `@ns@` in any text stands for the scenario's own namespace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Obj = dict[str, Any]
+Files = Mapping[str, str | None]
+MARK = "@ns@"
+APP = "app"
+"""The Kustomization that every scenario is about; its source is called `repo`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing after the other: `put`, `patch` and `drop` as a user of kubectl, a push, a change of the specs.
+
+    In `spec` and `source` None takes a field away. `ends` is the status of Ready that is awaited, if not any.
+    """
+
+    push: Files = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    put: tuple[Obj, ...] = ()
+    patch: tuple[Obj, ...] = ()
+    drop: tuple[Obj, ...] = ()
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further Kustomizations by name, written before `app`; fields not given are as in `app`'s first spec."""
+    git: tuple[tuple[str, ...], ...] = ()
+    """Further git commands in the work tree, after the push."""
+    delete: bool = False
+    """Delete `app`, and wait until it is gone."""
+    ignored: bool = False
+    """Nobody will answer, because it is suspended: look after a while."""
+    ends: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`rows` are those of the reference that it shows; `without_source` leaves the GitRepository out."""
+
+    name: str
+    rows: str
+    steps: tuple[Step, ...]
+    without_source: bool = False
+
+
+def scenario(name: str, rows: str, *steps: Step, without_source: bool = False) -> Scenario:
+    """A scenario of one or more steps."""
+    return Scenario(name, rows, steps, without_source)
+
+
+def one(name: str, rows: str, push: Files, spec: Mapping[str, Any] | None = None, **more: Any) -> Scenario:
+    """A scenario of one push."""
+    return scenario(name, rows, Step(push=push, spec=spec or {}, **more))
+
+
+def placed(value: Any, namespace: str) -> Any:
+    """A copy with the namespace in place of the mark."""
+    return json.loads(json.dumps(value).replace(MARK, namespace))
+
+
+def unplaced(value: Any, namespace: str) -> Any:
+    """A copy with the mark in place of the namespace."""
+    return json.loads(json.dumps(value).replace(namespace, MARK))

@@ -1,0 +1,54 @@
+"""Every scenario of the corpus ends as it did when its expectation was written and compared with Flux."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fluxless.artifacts.directory import DirectoryStore
+from fluxless.kube.client import Cluster
+from tests.parity import fluxless_side
+from tests.parity.corpus import SCENARIOS
+from tests.parity.play import Played, Side
+from tools.gitserver import GitServer
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+EXPECTED = Path(__file__).with_name("expected")
+UPDATE = bool(os.environ.get("FLUXLESS_UPDATE_EXPECTED"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def played(
+    cluster: Cluster,
+    control_plane: Path,
+    git_server: GitServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[Played]:
+    """All scenarios that were asked for, played at once."""
+    items = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
+    names = {item.callspec.params["name"] for item in items}
+    folder = tmp_path_factory.mktemp("parity")
+    store = DirectoryStore(folder / "store")
+    async with fluxless_side.working(control_plane, store, folder):
+        side = Side(cluster, git_server, folder)
+        yield await side.play(scenario for scenario in SCENARIOS if scenario.name in names)
+
+
+@pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
+async def test_it_ends_as_expected(played: Played, name: str) -> None:
+    file = EXPECTED / f"{name}.json"
+    records = [{key: value for key, value in record.items() if key != "said"} for record in played[name]]
+    text = json.dumps(records, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if UPDATE:
+        file.write_text(text)
+    assert json.loads(text) == json.loads(file.read_text())
+
+
+def test_every_expectation_has_its_scenario() -> None:
+    assert {file.stem for file in EXPECTED.glob("*.json")} == {scenario.name for scenario in SCENARIOS}
