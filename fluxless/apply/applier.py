@@ -14,29 +14,25 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, field, replace
 
 from fluxless.api.failure import Failure, FailureClass
-from fluxless.apply import drift
+from fluxless.apply import drift, order
 from fluxless.apply.census import Census
 from fluxless.apply.changes import FieldChange
-from fluxless.apply.failures import refused, without_namespace
 from fluxless.apply.ignore import Rule
 from fluxless.apply.inventory import Inventory
 from fluxless.apply.kstatus import status_of
 from fluxless.apply.many import each
-from fluxless.apply.objects import KubeObject, Manifest, identify, object_id, rendered_digest, version_of
+from fluxless.apply.objects import KubeObject, Manifest, identify, object_id, version_of
 from fluxless.apply.order import rank, sort_key, stage_of
 from fluxless.apply.owner import Owner, hands_off, owner_labels
 from fluxless.apply.record import AppliedRecord, Entry
+from fluxless.apply.resolve import defined_kinds, resolve
 from fluxless.apply.stage import Item, Stage, StageProblem
 from fluxless.apply.states import State
 from fluxless.kube.client import Cluster
-from fluxless.kube.errors import NoSuchKind
 from fluxless.kube.resource import Resource
 
 READY_WITHIN = 60.0
 """Seconds that definitions may take to become ready (KC-78)."""
-SERVED_WITHIN = 10.0
-"""Seconds that discovery may take to show a kind whose definition was just written."""
-_DEFINITION = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,38 +94,32 @@ async def apply_set(
     answer.
     """
     ordered = sorted(manifests, key=lambda manifest: sort_key(identify(manifest.object)))
-    stages: dict[int, list[Manifest]] = defaultdict(list)
+    stages: dict[order.Stage, list[Manifest]] = defaultdict(list)
     for manifest in ordered:
         stages[stage_of(manifest.object, custom_stage)].append(manifest)
     announce = _Announcement(before_create, previous, ordered)
-    defined = {_defined_kind(m.object) for m in ordered if m.object["kind"] == _DEFINITION}
+    defined = defined_kinds(ordered)
     items: list[Item] = []
     for number in sorted(stages):
-        stage = await _resolve(cluster, stages[number], defined, salt)
+        stage, failures = await resolve(cluster, stages[number], defined, salt)
         items += stage
         await _leave_out(census, stage, previous)
-        await _run(census, stage, force=force, ignore=ignore, announce=announce, leave_drift=leave_drift)
-        if number <= 2:
+        failures += await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
+        if failures:
+            raise StageProblem(failures)
+        await _write(census, stage, force, announce)
+        if number.waits:
             await _await_ready(cluster, stage)
     return _applied(census, items, owner, previous)
 
 
-async def _run(
-    census: Census,
-    stage: list[Item],
-    *,
-    force: bool,
-    ignore: Sequence[Rule],
-    announce: _Announcement,
-    leave_drift: bool,
-) -> None:
-    """Validate the stage as a whole, then write it rank by rank."""
-    await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
+async def _write(census: Census, stage: list[Item], force: bool, announce: _Announcement) -> None:
+    """Write a validated stage rank by rank."""
     if any(not item.action for item in stage):
         await announce()
-    ranks: dict[tuple[int, str, str], list[Item]] = defaultdict(list)
+    ranks: dict[int, list[Item]] = defaultdict(list)
     for item in stage:
-        ranks[(rank(identify(item.object))[0], "", "")].append(item)
+        ranks[rank(identify(item.object))[0]].append(item)
     for _, same in sorted(ranks.items()):
         await Stage(census, same, force=force).write()
 
@@ -154,51 +144,6 @@ class _Announcement:
         tell, self._tell = self._tell, None
         if tell is not None and self._new:
             await tell(self._new)
-
-
-def _defined_kind(definition: KubeObject) -> tuple[str, str]:
-    spec = definition.get("spec") or {}
-    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
-
-
-async def _resolve(
-    cluster: Cluster, manifests: list[Manifest], defined: Collection[tuple[str, str]], salt: str
-) -> list[Item]:
-    """Find every kind in discovery; a cluster-scoped object loses its namespace, a namespaced one must have one."""
-
-    async def one(manifest: Manifest) -> Item | Failure:
-        obj = manifest.object
-        try:
-            resource = await _resource(cluster, obj, defined)
-        except NoSuchKind as problem:
-            return refused(problem, obj, manifest.origin)
-        namespace = obj["metadata"].get("namespace")
-        if resource.namespaced and not namespace:
-            return without_namespace(obj, manifest.origin)
-        if not resource.namespaced and namespace:
-            metadata = {key: value for key, value in obj["metadata"].items() if key != "namespace"}
-            manifest = replace(manifest, object={**obj, "metadata": metadata})
-        return Item(object_id(manifest.object), manifest, resource, rendered_digest(manifest.object, salt))
-
-    found = await each(one, manifests)
-    failures = [item for item in found if isinstance(item, Failure)]
-    if failures:
-        raise StageProblem(failures)
-    return [item for item in found if isinstance(item, Item)]
-
-
-async def _resource(cluster: Cluster, obj: KubeObject, defined: Collection[tuple[str, str]]) -> Resource:
-    """Discovery of a kind that this very set has defined may lag behind a moment."""
-    group = obj["apiVersion"].rpartition("/")[0]
-    waited = 0.0
-    while True:
-        try:
-            return await cluster.resource(obj["apiVersion"], obj["kind"])
-        except NoSuchKind:
-            if (group, obj["kind"]) not in defined or waited >= SERVED_WITHIN:
-                raise
-        await asyncio.sleep(0.2)
-        waited += 0.2
 
 
 async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord) -> None:

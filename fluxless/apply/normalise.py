@@ -17,7 +17,8 @@ from fluxless.apply.owner import Owner, annotations_of
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
-_SERVER_FIELDS = ("creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "uid")
+SERVER_FIELDS = ("creationTimestamp", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "uid")
+"""Of the metadata: what only the API server may say."""
 _POD_SPECS: dict[tuple[str, str], tuple[str, ...]] = {
     ("v1", "Pod"): ("spec",),
     ("apps/v1", "Deployment"): ("spec", "template", "spec"),
@@ -27,6 +28,14 @@ _POD_SPECS: dict[tuple[str, str], tuple[str, ...]] = {
     ("batch/v1", "Job"): ("spec", "template", "spec"),
     ("batch/v1", "CronJob"): ("spec", "jobTemplate", "spec", "template", "spec"),
 }
+_STRATEGIES = {
+    ("apps/v1", "Deployment"): "strategy",
+    ("apps/v1", "StatefulSet"): "updateStrategy",
+    ("apps/v1", "DaemonSet"): "updateStrategy",
+}
+"""Flux sends these, `resources` and `targetPort` even when they are empty, and so owns them. We do too: then a cluster
+changes over from Flux to us and back without a single write.
+"""
 
 
 class NotApplicable(Problem):
@@ -136,7 +145,7 @@ def _clean(obj: KubeObject) -> KubeObject:
     """A copy without what only the API server may say, in the form that server-side apply keeps stable."""
     clean: KubeObject = copy_json(obj)
     metadata = clean["metadata"]
-    for field in _SERVER_FIELDS:
+    for field in SERVER_FIELDS:
         metadata.pop(field, None)
     kind = (clean["apiVersion"], clean["kind"])
     is_crd = kind[1] == "CustomResourceDefinition" and kind[0].startswith("apiextensions.k8s.io/")
@@ -148,6 +157,8 @@ def _clean(obj: KubeObject) -> KubeObject:
         _encode_secret(clean)
     if kind == ("v1", "Service"):
         _default_protocol(clean.get("spec"))
+        for port in _dicts(clean.get("spec"), "ports"):
+            port.setdefault("targetPort", 0)
     if path := _POD_SPECS.get(kind):
         spec: Any = clean
         for step in path:
@@ -155,6 +166,9 @@ def _clean(obj: KubeObject) -> KubeObject:
         for list_name in ("containers", "initContainers"):
             for container in _dicts(spec, list_name):
                 _default_protocol(container)
+                container.setdefault("resources", {})
+    if kind in _STRATEGIES and isinstance(clean.get("spec"), dict):
+        clean["spec"].setdefault(_STRATEGIES[kind], {})
     return clean
 
 

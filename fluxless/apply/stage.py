@@ -83,11 +83,9 @@ class Stage:
         self._items = items
         self._force = force
 
-    async def validate(self) -> None:
-        """Dry-run every item. Raises `StageProblem` with one failure for each that is refused."""
-        failures = await self._all(self._validate, "dry-run failed")
-        if failures:
-            raise StageProblem(failures)
+    async def validate(self) -> list[Failure]:
+        """Dry-run every item; one failure for each that is refused. Raises `Unreachable`."""
+        return await self._all(self._validate, "dry-run failed")
 
     async def write(self) -> None:
         """Apply what was validated, rank by rank. Raises `StageProblem` with all failures of a rank."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fluxless.api.duration import parse_duration
 from fluxless.api.kinds import GIT_REPOSITORY, KINDS, KUSTOMIZATION, Kind
+from fluxless.cli import previews
 from fluxless.cli.session import DEFAULT_NAMESPACE, Session, console, run, run_plain
+
+if TYPE_CHECKING:
+    from fluxless.kube.client import Cluster
 
 app = typer.Typer(name="fluxless", help="Flux without the controllers.", no_args_is_help=True, rich_markup_mode=None)
 get = typer.Typer(help="List objects and their state.", no_args_is_help=True)
@@ -31,6 +35,8 @@ for parent, child, name in (
     (app, resume, "resume"),
     (resume, resume_source, "source"),
     (app, tree, "tree"),
+    (app, previews.build, "build"),
+    (app, previews.diff, "diff"),
 ):
     parent.add_typer(child, name=name)
 
@@ -78,16 +84,41 @@ def version() -> None:
 
 @app.command()
 def install(
-    context: typer.Context, export: Annotated[bool, typer.Option(help="Print the manifests instead.")] = False
+    context: typer.Context,
+    export: Annotated[bool, typer.Option(help="Print the manifests instead.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Scale Flux's controllers to zero first; undone if it fails.")
+    ] = False,
+    leave_behind: Annotated[
+        bool, typer.Option("--leave-behind", help="Although objects of kinds that are not built yet would stand still.")
+    ] = False,
 ) -> None:
     """Put the CRDs into the cluster."""
-    from fluxless.cli import install as work
+    from fluxless.cli import install as manifests
+    from fluxless.cli import takeover as work
 
+    session: Session = context.obj
     if export:
-        typer.echo("\n---\n".join(work.texts()))
+        typer.echo("\n---\n".join(manifests.texts()))
         return
-    for name in run(context.obj, work.install):
+
+    async def put(cluster: Cluster) -> list[str]:
+        if take_over:
+            out, limit = console(), session.timeout
+            return await work.take_over(cluster, out, leave_behind=leave_behind, timeout=limit)
+        return await work.guarded_install(cluster)
+
+    for name in run(session, put):
         console().print(f"[green]✔[/green] {name} installed")
+
+
+@app.command("give-back")
+def give_back(context: typer.Context) -> None:
+    """Start the controllers that `install --take-over` has stopped. Take the cluster from the app first."""
+    from fluxless.cli import takeover as work
+
+    session: Session = context.obj
+    run(session, lambda cluster: work.give_back(cluster, console(), timeout=session.timeout))
 
 
 @app.command()

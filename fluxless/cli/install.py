@@ -22,14 +22,20 @@ def texts() -> list[str]:
     return [path.read_text() for path in sorted(FOLDER.glob("*.yaml"))]
 
 
+def definitions() -> dict[str, dict[str, Any]]:
+    """The same as objects, by name."""
+    found: list[dict[str, Any]] = [yaml.safe_load(text) for text in texts()]
+    return {str(definition["metadata"]["name"]): definition for definition in found}
+
+
 async def install(cluster: Cluster) -> list[str]:
     """Apply the CRDs and wait until their kinds are served; their names. Raises `Problem`."""
-    definitions: list[dict[str, Any]] = [yaml.safe_load(text) for text in texts()]
-    await asyncio.gather(*(cluster.apply(definition, manager=MANAGER) for definition in definitions))
-    for definition in definitions:
+    found = definitions()
+    await asyncio.gather(*(cluster.apply(definition, manager=MANAGER) for definition in found.values()))
+    for definition in found.values():
         spec = definition["spec"]
         await _served(cluster, f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"])
-    return [str(definition["metadata"]["name"]) for definition in definitions]
+    return list(found)
 
 
 async def _served(cluster: Cluster, api_version: str, kind: str) -> None:

@@ -68,8 +68,8 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, highlight=False, soft_wrap=True, width=width)
 
 
-def run(session: Session, work: Callable[[Cluster], Awaitable[T]]) -> T:
-    """Connect, work, close; ends the process with a sentence and exit code 1 when something is wrong."""
+def run(session: Session, work: Callable[[Cluster], Awaitable[T]], *, failed: int = 1) -> T:
+    """Connect, work, close; ends the process with a sentence and the exit code `failed` when something is wrong."""
 
     async def connected() -> T:
         cluster = await connect(session.config())
@@ -78,10 +78,10 @@ def run(session: Session, work: Callable[[Cluster], Awaitable[T]]) -> T:
         finally:
             await cluster.close()
 
-    return run_plain(connected)
+    return run_plain(connected, failed=failed)
 
 
-def run_plain(work: Callable[[], Awaitable[T]]) -> T:
+def run_plain(work: Callable[[], Awaitable[T]], *, failed: int = 1) -> T:
     """The same for work that needs no cluster."""
 
     async def main() -> T:
@@ -92,9 +92,9 @@ def run_plain(work: Callable[[], Awaitable[T]]) -> T:
     except Problem as problem:
         for failure in problem.failures:
             console(error=True).print(f"[red]✗[/red] {failure.text()}")
-        raise SystemExit(1) from None
+        raise SystemExit(failed) from None
     except TimeoutError:
         console(error=True).print("[red]✗[/red] timed out; raise --timeout, or look at the object's conditions")
-        raise SystemExit(1) from None
+        raise SystemExit(failed) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -13,13 +13,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kustomize.bases import bring
-from fluxless.kustomize.decryption import Decryption
+from fluxless.kustomize.decryption import Decryption, FieldPath, encrypted
 from fluxless.kustomize.generate import BuildProblem, generate
 from fluxless.kustomize.jail import check
 from fluxless.kustomize.origin import ANNOTATION, Origins
@@ -52,10 +52,14 @@ OFF_LOOP = 40
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An object and where it was written, as `path/in/artifact.yaml:line` or empty."""
+    """An object and where it was written, as `path/in/artifact.yaml:line` or empty.
+
+    `hidden` are the paths of fields that were encrypted: their values are shown to nobody.
+    """
 
     object: dict[str, Any]
     origin: str
+    hidden: frozenset[FieldPath] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,13 @@ async def build(
     *,
     decryption: Decryption | None = None,
     remote_bases: bool = False,
+    strict: bool = True,
     timeout: float = 60.0,
 ) -> Build:
-    """The objects that the spec describes, over the artifact of that digest. Raises `Problem`."""
+    """The objects that the spec describes, over the artifact of that digest. Raises `Problem`.
+
+    Variables that are not set are an error when `strict` (KC-71), else empty.
+    """
     inputs = {name: spec[name] for name in GENERATOR_FIELDS if spec.get(name)}
     # Whoever holds other keys must not get what these keys have opened.
     who = decryption.keys.fingerprint if decryption is not None else ""
@@ -116,15 +124,15 @@ async def build(
     if not variables and not always:
         return Build([item.rendered for item in built], output.floating)
     if len(built) > OFF_LOOP:
-        return Build(await asyncio.to_thread(_substitute_all, built, variables), output.floating)
-    return Build(_substitute_all(built, variables), output.floating)
+        return Build(await asyncio.to_thread(_substitute_all, built, variables, strict), output.floating)
+    return Build(_substitute_all(built, variables, strict), output.floating)
 
 
 async def _decrypted(item: Built, decryption: Decryption) -> Built:
     """Never kept: the next step decrypts again."""
     obj = item.rendered.object
     plain = await decryption.object(obj, _subject(obj))
-    return item if plain is obj else Built(json.dumps(plain), Rendered(plain, item.rendered.origin))
+    return item if plain is obj else Built(json.dumps(plain), Rendered(plain, item.rendered.origin, encrypted(obj)))
 
 
 async def _kustomize(
@@ -216,13 +224,13 @@ def _drop_annotation(obj: dict[str, Any]) -> None:
         metadata.pop("annotations", None)
 
 
-def _substitute_all(built: list[Built], variables: Mapping[str, str]) -> list[Rendered]:
+def _substitute_all(built: list[Built], variables: Mapping[str, str], strict: bool) -> list[Rendered]:
     """Every document with its variables; all that cannot be substituted are named at once."""
     rendered: list[Rendered] = []
     failures: list[Failure] = []
     for item in built:
         try:
-            rendered.append(_substitute(item, variables))
+            rendered.append(_substitute(item, variables, strict))
         except Problem as problem:
             failures.append(_named(problem.failures[0], item.rendered))
     if failures:
@@ -242,7 +250,7 @@ def _subject(obj: Mapping[str, Any]) -> str:
     return "/".join(str(part) for part in parts if part)
 
 
-def _substitute(item: Built, variables: Mapping[str, str]) -> Rendered:
+def _substitute(item: Built, variables: Mapping[str, str], strict: bool) -> Rendered:
     obj = item.rendered.object
     metadata = obj.get("metadata") or {}
     for place in ("labels", "annotations"):
@@ -250,10 +258,10 @@ def _substitute(item: Built, variables: Mapping[str, str]) -> Rendered:
             return item.rendered
     if "$" not in item.text:
         return item.rendered
-    changed = load(substitute(item.text, variables), "the substituted manifest")
+    changed = load(substitute(item.text, variables, strict=strict), "the substituted manifest")
     if not isinstance(changed, dict):
         raise SubstitutionProblem("the result is no object")
     kept = (metadata.get("annotations") or {}).get(ANNOTATION)
     if kept is None:
         _drop_annotation(changed)
-    return Rendered(changed, item.rendered.origin)
+    return replace(item.rendered, object=changed)

@@ -49,15 +49,47 @@ class Decryption:
         """Values of a Secret that are encrypted documents themselves, by the extension of their key."""
         changed: dict[str, str] = {}
         for key, value in obj["data"].items():
-            try:
-                data = base64.b64decode(str(value), validate=True)
-            except (binascii.Error, ValueError):
-                continue
-            form = sops.format_of(key)
-            if sops.is_encrypted(data, form):
-                plain = await sops.decrypt(data, form, self.keys, f"{what}, key {key}")
+            if document := _document(key, value):
+                plain = await sops.decrypt(*document, self.keys, f"{what}, key {key}")
                 changed[key] = base64.b64encode(plain).decode()
         return obj | {"data": obj["data"] | changed} if changed else obj
+
+
+MASK = "**SOPS**"
+"""What stands for a value that nobody here can decrypt, as in Flux's CLI."""
+SEALED = base64.b64encode(MASK.encode()).decode()
+"""The same as a Secret's `data` holds it."""
+FieldPath = tuple[str | int, ...]
+
+
+def encrypted(obj: Any, path: FieldPath = ()) -> frozenset[FieldPath]:
+    """The paths of all encrypted values below."""
+    if isinstance(obj, str):
+        return frozenset({path} if obj.startswith("ENC[") else ())
+    items = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ()
+    return frozenset(found for key, value in items if key != "sops" for found in encrypted(value, (*path, key)))
+
+
+def masked(obj: dict[str, Any]) -> dict[str, Any]:
+    """A Secret with marks in the place of its encrypted values; any other object as it is."""
+    if obj.get("kind") != "Secret":
+        return obj
+    result = {key: value for key, value in obj.items() if key != "sops"}
+    for field, stand_in in (("data", SEALED), ("stringData", MASK)):
+        if isinstance(obj.get(field), dict):
+            result[field] = {
+                key: stand_in if "sops" in obj or _document(key, value) else value for key, value in obj[field].items()
+            }
+    return result
+
+
+def _document(key: str, value: Any) -> tuple[bytes, str] | None:
+    """A value of a Secret that is an encrypted document itself, and its format by the extension of its key."""
+    try:
+        data, form = base64.b64decode(str(value), validate=True), sops.format_of(key)
+    except (binascii.Error, ValueError):
+        return None
+    return (data, form) if sops.is_encrypted(data, form) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Run:
         body = {"metadata": {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}}
         try:
             self.obj = await self.cluster.patch(
-                resource, self.ref.name, self.ref.namespace, body=body, manager=self.kind.component
+                resource, self.ref.name, self.ref.namespace, body=body, manager=self.kind.status_manager
             )
         except NotFound:
             return
@@ -142,7 +142,7 @@ class Run:
                 "resourceVersion": fresh["metadata"]["resourceVersion"],
             }
             self.obj = await self.cluster.patch(
-                resource, self.ref.name, self.ref.namespace, body=body, manager=self.kind.component
+                resource, self.ref.name, self.ref.namespace, body=body, manager=self.kind.status_manager
             )
 
     def record(self, outcome: Outcome) -> dict[str, Any]:

@@ -1,53 +1,22 @@
 """SOPS with age by the real binaries (KC-21, KC-77, KC-98, KC-99): plain text in the cluster, and nowhere else."""
 
 import base64
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.age import Age, generate
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo
-from tools import binaries
 
 pytestmark = pytest.mark.cluster
 PLAIN = "correct-horse-battery"
 SECRET = f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  password: {PLAIN}\n"
 
 
-@dataclass(frozen=True)
-class Age:
-    """A key pair."""
-
-    identity: str
-    recipient: str
-
-    def encrypt(self, text: str, form: str = "yaml", *options: str) -> str:
-        return subprocess.run(
-            [
-                *(str(binaries.find(binaries.SOPS)), "encrypt", "--age", self.recipient),
-                *("--input-type", form, "--output-type", "json" if form == "binary" else form, *options, "/dev/stdin"),
-            ],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout
-
-
-def _generate() -> Age:
-    keygen = str(binaries.find(binaries.AGE_KEYGEN))
-    text = subprocess.run([keygen], capture_output=True, text=True, check=True, timeout=60).stdout
-    identity = next(line for line in text.splitlines() if line.startswith("AGE-SECRET-KEY"))
-    recipient = next(line for line in text.splitlines() if "public key" in line).rpartition(" ")[2]
-    return Age(identity, recipient)
-
-
 @pytest.fixture(scope="module")
 def age() -> Age:
-    return _generate()
+    return generate()
 
 
 async def _keys(flux: Flux, identity: str) -> None:
@@ -140,7 +109,7 @@ async def test_an_encrypted_patch_is_decrypted_before_the_build(flux: Flux, repo
 async def test_without_the_right_key_nothing_is_applied_and_the_object_is_named(
     flux: Flux, repo: Repo, age: Age
 ) -> None:
-    await _keys(flux, _generate().identity)
+    await _keys(flux, generate().identity)
     await _app(flux, repo, {"s.yaml": age.encrypt(SECRET, "yaml", *ONLY_DATA)})
     app = await flux.ks("app")
     assert ready(app) == ("False", "BuildFailed")
@@ -154,7 +123,7 @@ async def test_other_keys_do_not_get_what_these_keys_have_opened(flux: Flux, rep
     generator = "secretGenerator: [{name: s, files: [v.env]}]\ngeneratorOptions: {disableNameSuffixHash: true}\n"
     await _app(flux, repo, {"kustomization.yaml": generator, "v.env": age.encrypt(f"a={PLAIN}\n", "dotenv")})
     assert PLAIN in await _value(flux, "s", "v.env")
-    await _keys(flux, _generate().identity)
+    await _keys(flux, generate().identity)
     await flux.kustomization(
         "app", decryption={"provider": "sops", "secretRef": {"name": "keys"}}, commonMetadata={"labels": {"a": "b"}}
     )
