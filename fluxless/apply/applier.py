@@ -53,6 +53,20 @@ class Drifted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """An object with fields that its kind does not have; it was applied without them."""
+
+    subject: str
+    origin: str
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """As events say it."""
+        where = f" (from {self.origin})" if self.origin else ""
+        return f"{self.subject}: unknown field(s) left out: {', '.join(self.fields)}{where}"
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What an apply came to. `inventory` is in order of application; `live` holds the API server's answers by id.
 
@@ -65,6 +79,7 @@ class Applied:
     skipped: frozenset[str] = frozenset()
     record: AppliedRecord = field(default_factory=AppliedRecord)
     drifted: tuple[Drifted, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -205,6 +220,9 @@ def _applied(census: Census, items: list[Item], owner: Owner, previous: AppliedR
         record=AppliedRecord(owner=said, entries=entries),
         drifted=tuple(
             Drifted(identify(item.object).subject, item.drift, item.changed) for item in items if item.drift is not None
+        ),
+        unknown=tuple(
+            Unknown(identify(item.object).subject, item.manifest.origin, item.unknown) for item in items if item.unknown
         ),
     )
 

@@ -30,7 +30,8 @@ _NO_NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
 class Planned:
     """What would become of one object. `action` is one of Flux's words (KC-89), or `recreated`.
 
-    `live` is the object as it is, `wanted` as it would be; either is None where there is none.
+    `live` is the object as it is, `wanted` as it would be; either is None where there is none. `unknown` are fields
+    that the kind does not have and that would be left out.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Planned:
     origin: str = ""
     live: KubeObject | None = None
     wanted: KubeObject | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -105,7 +107,8 @@ async def _compared(census: Census, item: Item) -> Planned:
 
 
 def _planned(item: Item, action: str, live: KubeObject | None = None, wanted: KubeObject | None = None) -> Planned:
-    return Planned(item.id, identify(item.object).subject, action, item.manifest.origin, live, wanted)
+    subject = identify(item.object).subject
+    return Planned(item.id, subject, action, item.manifest.origin, live, wanted, item.unknown)
 
 
 def _created(manifest: Manifest) -> Planned:

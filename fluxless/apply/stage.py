@@ -20,6 +20,7 @@ from fluxless.apply.ignore import Rule, leave_to_others
 from fluxless.apply.many import each
 from fluxless.apply.objects import KubeObject, Manifest
 from fluxless.apply.owner import hands_off, may_be_recreated, only_create, sets_directive
+from fluxless.apply.unknown import without_unknown
 from fluxless.kube.errors import ApiProblem, Conflict, Unreachable
 from fluxless.kube.resource import Resource
 
@@ -45,6 +46,8 @@ class Item:
     """Why it has to be applied again although the manifest is the old one."""
     changed: tuple[FieldChange, ...] = ()
     """The fields that have drifted, and by whom."""
+    unknown: tuple[str, ...] = ()
+    """Fields that the kind does not have, which were left out."""
 
     @property
     def object(self) -> KubeObject:
@@ -121,6 +124,10 @@ class Stage:
         try:
             item.live = await self._apply(item, dry_run=True)
         except ApiProblem as problem:
+            if not item.unknown and (known := without_unknown(item.object, problem.message)) is not None:
+                item.manifest, item.unknown = replace(item.manifest, object=known[0]), known[1]
+                await self._try(item)
+                return
             if not is_refused_change(problem):
                 raise
             live = await self._get(item)

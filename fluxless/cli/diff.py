@@ -69,6 +69,9 @@ async def _one(
         out.print(f"📁 {place.ref} changed")
     for one in found.planned:
         _print(one, found, out)
+        if one.unknown:
+            text = f"{one.subject}: unknown field(s) would be left out: {', '.join(one.unknown)} (from {one.origin})"
+            err.print(f"[yellow]![/yellow] {escape(text)}")
     for failure in found.failures:
         _refused(failure, err)
     if found.sealed:

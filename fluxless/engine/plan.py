@@ -18,7 +18,7 @@ from typing import Any
 from fluxless.api import conditions
 from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
 from fluxless.engine.schedule import Entry, Schedule
-from fluxless.reconcile import configs
+from fluxless.reconcile import configs, suspension
 from fluxless.reconcile.dependencies import Blocked, artifact_of, source_of, waits_for
 from fluxless.reconcile.outcome import State
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
@@ -90,11 +90,16 @@ def make(
 
 
 def _ours(obj: dict[str, Any]) -> bool:
-    """Suspended objects are left alone entirely (CM-8), unless they are being deleted and wait for our finalizer."""
+    """Suspended objects are left alone once that is noted (CM-8), deleted ones unless they wait for our finalizer."""
     metadata = obj["metadata"]
     if metadata.get("deletionTimestamp"):
         return FINALIZER in (metadata.get("finalizers") or [])
-    return not (obj.get("spec") or {}).get("suspend")
+    return not suspension.is_suspended(obj) or not suspension.is_noted(obj)
+
+
+def _only_noted(obj: dict[str, Any]) -> bool:
+    """Whether all that there is to do is to note that the object is suspended."""
+    return suspension.is_suspended(obj) and not obj["metadata"].get("deletionTimestamp")
 
 
 def _consumed(obj: dict[str, Any], world: World) -> str:
@@ -113,6 +118,8 @@ def _request(obj: dict[str, Any]) -> str:
 def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) -> Lane | None:
     """The lane in which the object is due, or None."""
     change = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.CHANGE
+    if _only_noted(obj):
+        return Lane.CHECK
     if not entry.state or entry.batch:  # never started, or lost with the worker that had it
         return change
     if entry.held:
@@ -136,7 +143,8 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
 
 def _hold(obj: dict[str, Any], entry: Entry, world: World, now: float) -> bool:
     """Whether a due object waits silently for others; it then stays due. What can never be resolved is said at once."""
-    wait = None if obj["metadata"].get("deletionTimestamp") else waits_for(obj, world)
+    at_once = obj["metadata"].get("deletionTimestamp") or _only_noted(obj)
+    wait = None if at_once else waits_for(obj, world)
     if wait is None or wait.impossible:
         entry.held = False
         return False

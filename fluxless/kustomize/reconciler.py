@@ -140,6 +140,9 @@ async def apply(run: KustomizationRun) -> None:
     except Problem as problem:
         run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), {"revision": run.revision})
         raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
+    if run.applied.unknown:
+        text = "\n".join(map(str, run.applied.unknown))
+        run.tell(Event("Warning", reasons.UNKNOWN_FIELD, text, {"revision": run.revision}))
     run.changes += [(change.subject, change.action) for change in run.applied.changes if change.action not in QUIET]
     if run.applied.changed:
         done = [(subject, action) for subject, action in run.changes if action != "skipped"]

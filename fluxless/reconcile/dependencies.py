@@ -102,18 +102,13 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
             if said := _by_expression(expressions[ref], name, obj, dependency):
                 return said, dependency
             continue
-        if not (_observed(dependency) and conditions.is_true(dependency, "Ready")):
+        status = dependency.get("status", {})
+        generation = dependency["metadata"].get("generation")
+        if status.get("observedGeneration", generation) != generation or not conditions.is_true(dependency, "Ready"):
             return f"dependency '{name}' is not ready", dependency
         if not _up_to_date(obj, dependency, world):
             return f"dependency '{name}' revision is not up to date", dependency
     return "", None
-
-
-def _observed(dependency: Mapping[str, Any]) -> bool:
-    """Whether the status is about the spec as it stands. Nobody observes a suspended one: what it was still counts."""
-    generation = dependency["metadata"].get("generation")
-    suspended = bool((dependency.get("spec") or {}).get("suspend"))
-    return suspended or dependency.get("status", {}).get("observedGeneration", generation) == generation
 
 
 def _root(obj: Mapping[str, Any], world: World) -> str:

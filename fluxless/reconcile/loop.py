@@ -13,6 +13,7 @@ from fluxless.api import reasons
 from fluxless.api.failure import Failure, Problem
 from fluxless.api.unbuilt import unbuilt_fields
 from fluxless.kube.errors import ApiProblem, Unreachable
+from fluxless.reconcile import suspension
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
@@ -73,6 +74,9 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
     try:
         if run.deleting:
             return await _delete(controller, run)
+        if suspension.is_suspended(run.obj):
+            suspension.note(run.obj, run.status)
+            return Outcome(State.STALLED)
         _refuse_unbuilt(run)
         for phase in controller.phases:
             ended = await phase(run)

@@ -47,12 +47,16 @@ async def with_fluxless(scenarios: Sequence[Scenario], folder: Path) -> Played:
             return await _play(cluster, folder, scenarios)
 
 
+PATIENCE: dict[str, Any] = {"at_once": 16, "quiet": 2.0, "events_within": 30.0}
+"""Flux sends events one after the other, behind its statuses."""
+
+
 async def with_flux(scenarios: Sequence[Scenario], folder: Path) -> Played:
     """The records of the other side."""
     async with _control_plane(folder) as (config, cluster):
         await flux_side.define(cluster)
         async with flux_side.working(config, folder):
-            return await _play(cluster, folder, scenarios)
+            return await _play(cluster, folder, scenarios, **PATIENCE)
 
 
 @contextlib.asynccontextmanager
@@ -66,13 +70,13 @@ async def _control_plane(folder: Path) -> AsyncIterator[tuple[Path, Cluster]]:
         await asyncio.to_thread(devcluster.stop, folder / "cluster")
 
 
-async def _play(cluster: Cluster, folder: Path, scenarios: Sequence[Scenario]) -> Played:
+async def _play(cluster: Cluster, folder: Path, scenarios: Sequence[Scenario], **patience: Any) -> Played:
     root = folder / "git"
     root.mkdir()
     server = GitServer(root)
     await server.start()
     try:
-        return await Side(cluster, server, folder / "work").play(scenarios)
+        return await Side(cluster, server, folder / "work", **patience).play(scenarios)
     finally:
         await server.stop()
 

@@ -23,8 +23,6 @@ from tests.parity.scenario import APP, Obj, Scenario, Step, placed, unplaced
 from tests.support.repositories import Repo
 from tools.gitserver import GitServer
 
-AT_ONCE = 64
-"""Scenarios under way at the same time."""
 STEP_WITHIN = 120.0
 """Seconds after which a step is recorded as it is."""
 STILL = 0.7
@@ -77,6 +75,11 @@ class Side:
     cluster: Cluster
     git: GitServer
     folder: Path
+    at_once: int = 64
+    """Scenarios under way at the same time."""
+    quiet: float = 0.2
+    """Seconds without a new event after which all are there."""
+    events_within: float = 5.0
     tokens: Any = field(default_factory=itertools.count)
 
     @contextlib.asynccontextmanager
@@ -91,7 +94,7 @@ class Side:
 
     async def play(self, scenarios: Iterable[Scenario]) -> Played:
         """A record for every step of every scenario, by name."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(self.at_once)
         wanted = sorted(scenarios, key=_waits, reverse=True)
         async with self.watch() as watch:
 
@@ -156,6 +159,7 @@ class Player:
             self.spec = _merged(self.spec, placed(step.spec, self.namespace))
             await self._kustomization(APP, self.spec, token)
             settled &= await self._settled(step, token)
+        await self._quiet()
         commits = await asyncio.to_thread(self._commits)
         record = await look(self.side.cluster, self.namespace, self.kinds, commits, seen)
         return record if settled else record | {"unsettled": True}
@@ -222,6 +226,17 @@ class Player:
             await self.watch.next()
             if over() and before == self._versions():
                 return True
+
+    async def _quiet(self) -> None:
+        """Until no more events come: Flux writes them behind its statuses, some seconds late when it has much to do."""
+        resource = await self.side.cluster.resource("v1", "Event")
+        known, until = -1, asyncio.get_running_loop().time() + self.side.events_within
+        while asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(self.side.quiet)
+            found = len(await self.side.cluster.list(resource, self.namespace))
+            if found == known:
+                return
+            known = found
 
     def _versions(self) -> list[str]:
         return [

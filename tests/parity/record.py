@@ -136,7 +136,9 @@ def _without(value: Any, uid: str) -> Any:
 
 
 def _events(events: Iterable[Obj]) -> list[str]:
-    return sorted({f"{_subject(event)} {event['type']} {event['reason']}" for event in events})
+    """Without waits for dependencies: whether there is time for one is a matter of chance."""
+    said = {f"{_subject(event)} {event['type']} {event['reason']}" for event in events}
+    return sorted(text for text in said if not text.endswith(" Normal DependencyNotReady"))
 
 
 def _changes(events: Iterable[Obj]) -> list[str]:

@@ -89,7 +89,7 @@ async def test_what_the_api_server_refuses_is_named_all_of_it(
         {
             "web.yaml": deployment("web", replicas=0).replace("app: web", "app: other"),
             "kind.yaml": bad.format("example.com/v1", "Nothing", ""),
-            "field.yaml": bad.format("v1", "ConfigMap", "dta: {}\n"),
+            "field.yaml": bad.format("v1", "ConfigMap", "data: {a: {}}\n"),
         }
     )
     done = desk.run("diff")
@@ -100,6 +100,17 @@ async def test_what_the_api_server_refuses_is_named_all_of_it(
     assert "(from field.yaml:1)" in lines[0]
     assert "field is immutable (from web.yaml:1) — Set spec.force" in lines[1]
     assert 'no matches for kind "Nothing" in version "example.com/v1" (from kind.yaml:1)' in lines[2]
+
+
+async def test_a_misspelt_field_is_left_out_and_told(
+    flux: Flux, repo: Repo, control_plane: Path, tmp_path: Path
+) -> None:
+    desk = await _desk(flux, repo, control_plane, tmp_path, {"a.yaml": config_map("a")})
+    desk.write({"a.yaml": config_map("a") + "dta: {}\n"})
+    done = desk.run("diff")
+    assert (done.returncode, done.stdout) == (0, "")
+    subject = f"ConfigMap/{flux.namespace}/a"
+    assert done.stderr == f"! {subject}: unknown field(s) would be left out: .dta (from a.yaml:1)\n"
 
 
 async def test_with_force_it_is_recreated(flux: Flux, repo: Repo, control_plane: Path, tmp_path: Path) -> None:

@@ -169,3 +169,18 @@ async def test_a_defect_of_ours_is_told_in_the_status(flux: Flux, repo: Repo, mo
     assert ready(app) == ("False", "ReconciliationFailed")
     assert "unexpected KeyError in Fluxless" in message(app)
     assert "hidden-value" not in message(app)
+
+
+async def test_a_misspelt_field_of_a_built_in_kind_is_left_out_and_told(flux: Flux, repo: Repo) -> None:
+    """Flux drops it in silence; what a Flux user has in Git must go on working."""
+    repo.push({"a.yaml": config_map("a") + "dta: {x: y}\n", "b.yaml": config_map("b")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run()
+    assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))
+    assert await flux.value("a") == "1"
+    told = [event["message"] for event in await flux.events("app") if event["reason"] == "UnknownField"]
+    assert told == [f"ConfigMap/{flux.namespace}/a: unknown field(s) left out: .dta (from a.yaml:1)"]
+    await flux.request("Kustomization", "app")
+    assert await flux.run() > 0
+    assert len([event for event in await flux.events("app") if event["reason"] == "UnknownField"]) == 1

@@ -108,6 +108,22 @@ def test_suspended_objects_are_left_alone_and_due_at_once_when_resumed() -> None
     assert clock.started(world(source(), kustomization("a")), T + 701, {"b2"}) == ["K/a"]
 
 
+def test_a_suspension_of_a_ready_object_is_noted_once() -> None:
+    """A parent that waits for it, or kubectl, looks at the generation: so do Flux's controllers (CM-8)."""
+    clock = Clockwork()
+    clock.run(world(source(), kustomization("a")))
+    asleep = kustomization("a", generation=2, observed=1)
+    asleep["spec"]["suspend"] = True
+    assert clock.started(world(source(), asleep), T + 1) == ["K/a"]
+    noted = kustomization("a", generation=2)
+    noted["spec"]["suspend"] = True
+    assert clock.started(world(source(), noted), T + 2, {"b3"}) == []
+    asked = kustomization("a", generation=2)
+    asked["spec"]["suspend"] = True
+    asked["metadata"]["annotations"] = {"reconcile.fluxcd.io/requestedAt": "now"}
+    assert clock.started(world(source(), asked), T + 3, {"b4"}) == ["K/a"]
+
+
 def test_a_deleted_object_is_due_only_while_our_finalizer_is_on_it() -> None:
     gone = kustomization("a", generation=2, observed=1)
     gone["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["somebody.else"]}

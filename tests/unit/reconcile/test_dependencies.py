@@ -41,16 +41,12 @@ CASES = {
         world(source(), kustomization("a", "b"), kustomization("b", "c", ready="False")),
         "dependency 'apps/b' is not ready (in the end: dependency 'apps/c' not found)",
     ),
-    "suspended when it was ready": (
-        world(source(), kustomization("a", "b"), _paused := kustomization("b", generation=2, observed=1)),
-        None,
-    ),
     "suspended dependency": (
         world(source(), kustomization("a", "b"), _suspended := kustomization("b", ready="False")),
         "dependency 'apps/b' is not ready (it waits in the end for 'apps/b', which is suspended)",
     ),
 }
-_suspended["spec"]["suspend"] = _paused["spec"]["suspend"] = True
+_suspended["spec"]["suspend"] = True
 
 
 @pytest.mark.parametrize(("found", "expected"), CASES.values(), ids=CASES.keys())
