@@ -52,6 +52,7 @@ NO_CROSS_NAMESPACE_REFS = AppSetting("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "false"
 PRUNE_LIMIT = AppSetting("FLUXLESS_PRUNE_LIMIT")
 DRIFT_MODE = AppSetting("FLUXLESS_DRIFT_MODE", "correct")
 REMOTE_BASES = AppSetting("FLUXLESS_REMOTE_BASES", "false")
+OVERRIDE_MANAGERS = AppSetting("FLUXLESS_OVERRIDE_MANAGERS")
 CUSTOM_STAGE_KINDS = AppSetting("FLUXLESS_CUSTOM_STAGE_KINDS")
 SOPS_AGE_SECRET = AppSetting("FLUXLESS_SOPS_AGE_SECRET")
 OBJECT_LEVEL_IDENTITY = AppSetting("FLUXLESS_OBJECT_LEVEL_IDENTITY", "false")
@@ -75,6 +76,7 @@ def reconciliation() -> Settings:
         prune_limit=_prune_limit(),
         report_drift=_report_drift(),
         remote_bases=REMOTE_BASES.on(),
+        override_managers=tuple(name.strip() for name in OVERRIDE_MANAGERS.read().split(",") if name.strip()),
         custom_stage_kinds=_custom_stage_kinds(),
         sops_age_secret=_sops_age_secret(),
         object_level_identity=OBJECT_LEVEL_IDENTITY.on(),

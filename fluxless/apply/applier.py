@@ -31,6 +31,8 @@ from fluxless.apply.states import State
 from fluxless.kube.client import Cluster
 from fluxless.kube.resource import Resource
 
+WRITTEN = frozenset({"created", "configured"})
+"""Actions that have changed something."""
 READY_WITHIN = 60.0
 """Seconds that definitions may take to become ready (KC-78)."""
 
@@ -84,7 +86,7 @@ class Applied:
     @property
     def changed(self) -> bool:
         """Whether anything in the cluster is different now."""
-        return any(change.action in {"created", "configured"} for change in self.changes)
+        return any(change.action in WRITTEN for change in self.changes)
 
 
 async def apply_set(
@@ -115,16 +117,20 @@ async def apply_set(
     announce = _Announcement(before_create, previous, ordered)
     defined = defined_kinds(ordered)
     items: list[Item] = []
-    for number in sorted(stages):
-        stage, failures = await resolve(cluster, stages[number], defined, salt)
-        items += stage
-        await _leave_out(census, stage, previous)
-        failures += await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
-        if failures:
-            raise StageProblem(failures)
-        await _write(census, stage, force, announce)
-        if number.waits:
-            await _await_ready(cluster, stage)
+    try:
+        for number in sorted(stages):
+            stage, failures = await resolve(cluster, stages[number], defined, salt)
+            items += stage
+            await _leave_out(census, stage, previous)
+            failures += await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
+            if failures:
+                raise StageProblem(failures)
+            await _write(census, stage, force, announce)
+            if number.waits:
+                await _await_ready(cluster, stage)
+    except StageProblem as problem:
+        problem.done = tuple((identify(item.object).subject, item.action) for item in items if item.action in WRITTEN)
+        raise
     return _applied(census, items, owner, previous)
 
 
@@ -186,7 +192,7 @@ async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord)
 
 async def _await_ready(cluster: Cluster, stage: list[Item]) -> None:
     """Wait for the definitions that were written just now; the next stage needs them."""
-    waiting = [item for item in stage if item.action in {"created", "configured"} and item.live is not None]
+    waiting = [item for item in stage if item.action in WRITTEN and item.live is not None]
     pause = 0.05
     deadline = asyncio.get_running_loop().time() + READY_WITHIN
     while True:

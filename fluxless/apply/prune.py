@@ -20,11 +20,19 @@ from fluxless.kube.errors import ApiProblem, Conflict, NoSuchKind, Unreachable
 
 @dataclass(slots=True)
 class Pruned:
-    """`deleted` are subjects; `survivors` are ids that should be gone but are not, each with a failure."""
+    """`deleted` are subjects, and so are `kept`, which are there and stay; `survivors` are ids that should be gone but
+    are not, each with a failure.
+    """
 
     deleted: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     survivors: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def changes(self) -> list[tuple[str, str]]:
+        """(subject, action) in Flux's words (KC-89)."""
+        return [*((subject, "deleted") for subject in self.deleted), *((subject, "skipped") for subject in self.kept)]
 
 
 async def prune(cluster: Cluster, census: Census, inventory: Mapping[str, str], *, owner: Owner) -> Pruned:
@@ -38,8 +46,9 @@ async def prune(cluster: Cluster, census: Census, inventory: Mapping[str, str], 
     async def one(pair: tuple[ObjectId, str]) -> None:
         parsed, id_ = pair
         try:
-            if await _delete(cluster, census, parsed, type_of(id_, inventory[id_]), owner):
-                result.deleted.append(parsed.subject)
+            deleted = await _delete(cluster, census, parsed, type_of(id_, inventory[id_]), owner)
+            if deleted is not None:
+                (result.deleted if deleted else result.kept).append(parsed.subject)
         except Unreachable:
             raise
         except ApiProblem as problem:
@@ -51,15 +60,16 @@ async def prune(cluster: Cluster, census: Census, inventory: Mapping[str, str], 
     return result
 
 
-async def _delete(cluster: Cluster, census: Census, id_: ObjectId, kind: tuple[str, str], owner: Owner) -> bool:
+async def _delete(cluster: Cluster, census: Census, id_: ObjectId, kind: tuple[str, str], owner: Owner) -> bool | None:
+    """True when it was deleted, False when it stays, None when there is nothing to delete."""
     try:
         resource = await cluster.resource(*kind)
     except NoSuchKind:  # its definition is gone, and with it the object
-        return False
+        return None
     for attempt in (1, 2):
         live = await cluster.get(resource, id_.name, id_.namespace)
         if live is None or live["metadata"].get("deletionTimestamp"):
-            return False
+            return None
         if not owner.owns(live) or keeps(live):
             return False
         try:
@@ -69,8 +79,8 @@ async def _delete(cluster: Cluster, census: Census, id_: ObjectId, kind: tuple[s
                 raise
             continue
         await census.forget(resource, id_.namespace, id_.name)
-        return deleted
-    return False
+        return True if deleted else None
+    return None
 
 
 async def still_there(cluster: Cluster, inventory: Mapping[str, str], *, owner: Owner) -> list[str]:

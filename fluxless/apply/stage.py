@@ -61,7 +61,12 @@ class Item:
 
 
 class StageProblem(Problem):
-    """Objects that the API server refuses. After a dry-run, nothing of the stage was written."""
+    """Objects that the API server refuses. After a dry-run, nothing of the stage was written.
+
+    `done` is what had been written by then, as (subject, action): stages before this one, or a part of it.
+    """
+
+    done: tuple[tuple[str, str], ...] = ()
 
 
 class Stage:

@@ -17,6 +17,7 @@ from typing import Any
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import GIT_REPOSITORY, KINDS
 from fluxless.api.timestamps import format_timestamp
+from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
 from fluxless.engine import hooks, housekeeping
 from fluxless.engine import plan as plans
@@ -157,7 +158,15 @@ class Engine:
 
     async def _survey(self, name: str) -> Survey:
         watch = self._watches.setdefault(name, ConfigWatch())
-        taken = await survey.take(await self.cluster(name), self._kinds, self.services.clock, watch)
+        settings = self.services.settings
+        taken = await survey.take(
+            await self.cluster(name),
+            self._kinds,
+            self.services.clock,
+            watch,
+            default_account=settings.default_service_account,
+            managers=managers_to_take_over(settings.override_managers),
+        )
         self._surveys[name] = taken
         return taken
 

@@ -42,9 +42,9 @@ async def prune(run: KustomizationRun) -> None:
     # What has moved stays known until its labels say the new owner; then it is not ours to delete, and is forgotten.
     pending = restrict(dropped, pruned.survivors | taken.keys())
     run.status.set(inventory=write(union(wanted, pending)))
-    if pruned.deleted:
-        run.changes += [(subject, "deleted") for subject in pruned.deleted]
-        text = "\n".join(f"{subject} deleted" for subject in pruned.deleted)
+    if pruned.changes:
+        run.changes += pruned.changes
+        text = "\n".join(f"{subject} {action}" for subject, action in pruned.changes)
         run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
     record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
     same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on

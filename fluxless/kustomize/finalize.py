@@ -54,9 +54,9 @@ def _deletes(run: KustomizationRun) -> bool:
 
 
 def _tell(run: KustomizationRun, pruned: Pruned) -> None:
-    if pruned.deleted:
-        text = "\n".join(f"{subject} deleted" for subject in pruned.deleted)
-        run.changes += [(subject, "deleted") for subject in pruned.deleted]
+    if pruned.changes:
+        text = "\n".join(f"{subject} {action}" for subject, action in pruned.changes)
+        run.changes += pruned.changes
         run.tell(Event("Normal", reasons.RECONCILIATION_SUCCEEDED, text, {"revision": run.revision}))
 
 

@@ -6,17 +6,19 @@ renders, applies and writes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from fluxless.api import conditions, reasons
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.apply.applier import apply_set
+from fluxless.apply.applier import WRITTEN, apply_set
 from fluxless.apply.drift import Drift, drifted
 from fluxless.apply.ignore import Rule
 from fluxless.apply.inventory import Inventory, union
 from fluxless.apply.normalise import normalise
 from fluxless.apply.objects import parse_id
+from fluxless.apply.stage import StageProblem
 from fluxless.kustomize.collect import prune
 from fluxless.kustomize.content import check_dependencies, fetch, render, resolve_source
 from fluxless.kustomize.drift_report import reports, tell_of_drift
@@ -26,7 +28,7 @@ from fluxless.kustomize.inputs import read_variables
 from fluxless.kustomize.judgement import judge_by
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun, Memory
-from fluxless.kustomize.target import open_target
+from fluxless.kustomize.target import explained, open_target
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
@@ -139,15 +141,23 @@ async def apply(run: KustomizationRun) -> None:
         raise
     except Problem as problem:
         run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), {"revision": run.revision})
-        raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
+        if isinstance(problem, StageProblem):
+            _tell_changes(run, problem.done)  # earlier stages are in the cluster all the same
+        raise Transient(reasons.RECONCILIATION_FAILED, await explained(run, problem.failures)) from problem
     if run.applied.unknown:
         text = "\n".join(map(str, run.applied.unknown))
         run.tell(Event("Warning", reasons.UNKNOWN_FIELD, text, {"revision": run.revision}))
-    run.changes += [(change.subject, change.action) for change in run.applied.changes if change.action not in QUIET]
-    if run.applied.changed:
-        done = [(subject, action) for subject, action in run.changes if action != "skipped"]
-        text = "\n".join(f"{subject} {action}" for subject, action in done)
-        run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
+    _tell_changes(
+        run, [(change.subject, change.action) for change in run.applied.changes if change.action not in QUIET]
+    )
+
+
+def _tell_changes(run: KustomizationRun, changes: Iterable[tuple[str, str]]) -> None:
+    """In the run record all of them, by event what was written (KC-89)."""
+    run.changes += changes
+    written = [f"{subject} {action}" for subject, action in run.changes if action in WRITTEN]
+    if written:
+        run.tell(Event("Normal", reasons.PROGRESSING, "\n".join(written), {"revision": run.revision}))
 
 
 def _ignore_rules(run: KustomizationRun) -> list[Rule]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kube.connect import RESOURCE_ID, ClusterConfig
 from fluxless.kustomize.run import KustomizationRun
+from fluxless.reconcile.accounts import account_of, user_of
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.tokens import service_account_token
 
@@ -37,17 +39,29 @@ async def open_target(run: KustomizationRun) -> None:
 
 def account(run: KustomizationRun) -> str:
     """The user name of the service account that is impersonated, or empty: own field first, then the app setting."""
-    name = run.spec.get("serviceAccountName") or run.services.settings.default_service_account
-    return f"system:serviceaccount:{run.ref.namespace}:{name}" if name else ""
+    return user_of(run.obj, run.services.settings.default_service_account)
 
 
 async def account_exists(run: KustomizationRun) -> bool:
     """Whether the account that has to be impersonated is there (KC-92: without it nothing can be deleted)."""
-    user = account(run)
-    if not user or run.spec.get("kubeConfig"):
+    name = account_of(run.obj, run.services.settings.default_service_account)
+    if not name or run.spec.get("kubeConfig"):
         return True
     resource = await run.cluster.resource("v1", "ServiceAccount")
-    return await run.cluster.get(resource, user.rpartition(":")[2], run.ref.namespace) is not None
+    return await run.cluster.get(resource, name, run.ref.namespace) is not None
+
+
+async def explained(run: KustomizationRun, failures: Iterable[Failure]) -> list[Failure]:
+    """The failures, where what is forbidden is so because there is no such account with its own next step."""
+    found = list(failures)
+    if not any(failure.cls is FailureClass.FORBIDDEN for failure in found) or await account_exists(run):
+        return found
+    name = account_of(run.obj, run.services.settings.default_service_account)
+    step = (
+        f"there is no service account {run.ref.namespace}/{name}: spec.serviceAccountName names one of the "
+        "Kustomization's own namespace; create it there, or move the Kustomization to the account"
+    )
+    return [replace(failure, next_step=step) if failure.cls is FailureClass.FORBIDDEN else failure for failure in found]
 
 
 async def _config(run: KustomizationRun, wanted: Mapping[str, Any]) -> ClusterConfig:

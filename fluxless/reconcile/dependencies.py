@@ -95,7 +95,7 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
     expressions = _expressions(obj)
     for ref in references(obj):
         name = f"{ref.namespace}/{ref.name}"
-        dependency = world.get(ref)
+        dependency = world.dependency(obj, ref)
         if dependency is None:
             return f"dependency '{name}' not found", None
         if ref in expressions:

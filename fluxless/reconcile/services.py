@@ -42,6 +42,8 @@ class Settings:
     """Whether drift is told and left alone unless the object says otherwise."""
     remote_bases: bool = False
     """Whether a kustomization may name bases elsewhere (KC-66); Flux allows it unless told otherwise."""
+    override_managers: tuple[str, ...] = ()
+    """Flux's `--override-manager`: field managers whose fields are taken over besides kubectl's (KC-86)."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 

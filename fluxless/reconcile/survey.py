@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
+from fluxless.apply.fields import TAKEN_OVER, Managers
 from fluxless.kube.client import Cluster
 from fluxless.reconcile import world as worlds
 from fluxless.reconcile.configs import ConfigWatch
@@ -26,6 +27,7 @@ class Survey:
 
     cluster: Cluster
     world: World
+    managers: Managers = TAKEN_OVER
     _views: dict[Cluster, tuple[Census, References]] = field(default_factory=dict)
 
     def census(self, cluster: Cluster) -> Census:
@@ -38,15 +40,24 @@ class Survey:
 
     def _view(self, cluster: Cluster) -> tuple[Census, References]:
         if cluster not in self._views:
-            self._views[cluster] = (Census(cluster), References(cluster))
+            self._views[cluster] = (Census(cluster, managers=self.managers), References(cluster))
         return self._views[cluster]
 
 
 async def take(
-    cluster: Cluster, kinds: Iterable[Kind], clock: Callable[[], float], watch: ConfigWatch | None = None
+    cluster: Cluster,
+    kinds: Iterable[Kind],
+    clock: Callable[[], float],
+    watch: ConfigWatch | None = None,
+    *,
+    default_account: str = "",
+    managers: Managers = TAKEN_OVER,
 ) -> Survey:
-    """List the Flux objects now, and look at what they refer to; everything else is read when somebody asks for it."""
-    world = await worlds.take(cluster, kinds, clock())
+    """List the Flux objects now, and look at what they refer to; everything else is read when somebody asks for it.
+
+    `default_account` as in `World`, `managers` as in `Census`.
+    """
+    world = await worlds.take(cluster, kinds, clock(), default_account)
     if watch is not None:
         world = replace(world, configs=await watch.look(cluster, world.objects.values()))
-    return Survey(cluster, world)
+    return Survey(cluster, world, managers)

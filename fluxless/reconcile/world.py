@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fluxless.api.kinds import Kind
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import Forbidden, NoSuchKind
+from fluxless.reconcile.accounts import user_of
 
 
 class Ref(NamedTuple):
@@ -40,21 +41,28 @@ class Ref(NamedTuple):
 class World:
     """`objects` by reference; `taken` is the time (seconds since the epoch) before the first LIST was sent.
 
-    `others` are objects of foreign kinds that `dependsOn` names; nobody reconciles them. `configs` are the versions of
-    the ConfigMaps and Secrets that objects refer to.
+    `others` are objects of foreign kinds that `dependsOn` names, as the user that its object is worked on as may see
+    them: a tenant must not learn by a `readyExpr` what is in somebody else's objects. Nobody reconciles them.
+    `default_account` stands for objects that name none. `configs` are the versions of the ConfigMaps and Secrets that
+    objects refer to.
     """
 
     objects: Mapping[Ref, dict[str, Any]]
     taken: float
-    others: Mapping[Ref, dict[str, Any]] = field(default_factory=dict)
+    others: Mapping[tuple[str, Ref], dict[str, Any]] = field(default_factory=dict)
     configs: Mapping[Ref, str] = field(default_factory=dict)
+    default_account: str = ""
 
     def get(self, ref: Ref) -> dict[str, Any] | None:
         """The object as it was, or None when it did not exist."""
-        return self.objects.get(ref) or self.others.get(ref)
+        return self.objects.get(ref)
+
+    def dependency(self, obj: Mapping[str, Any], ref: Ref) -> dict[str, Any] | None:
+        """What `dependsOn` of the object means by a reference, or None when there is none that it may see."""
+        return self.objects.get(ref) or self.others.get((user_of(obj, self.default_account), ref))
 
 
-async def take(cluster: Cluster, kinds: Iterable[Kind], now: float) -> World:
+async def take(cluster: Cluster, kinds: Iterable[Kind], now: float, default_account: str = "") -> World:
     """List every kind at once. A kind whose CRD is not installed has no objects."""
 
     async def objects_of(kind: Kind) -> list[dict[str, Any]]:
@@ -67,13 +75,17 @@ async def take(cluster: Cluster, kinds: Iterable[Kind], now: float) -> World:
     known = tuple(kinds)
     listed = await asyncio.gather(*(objects_of(kind) for kind in known))
     objects = {Ref.of(obj): obj for items in listed for obj in items}
-    return World(objects, now, await _others(cluster, objects.values(), {kind.kind for kind in known}))
+    others = await _others(cluster, objects.values(), {kind.kind for kind in known}, default_account)
+    return World(objects, now, others, default_account=default_account)
 
 
-async def _others(cluster: Cluster, objects: Iterable[dict[str, Any]], known: set[str]) -> dict[Ref, dict[str, Any]]:
+async def _others(
+    cluster: Cluster, objects: Iterable[dict[str, Any]], known: set[str], default_account: str
+) -> dict[tuple[str, Ref], dict[str, Any]]:
     """The objects of foreign kinds that `dependsOn` names: one GET each, and none in most clusters."""
     wanted = {
         (
+            user_of(obj, default_account),
             str(entry["apiVersion"]),
             Ref(entry["kind"], entry.get("namespace") or obj["metadata"]["namespace"], entry["name"]),
         )
@@ -82,12 +94,13 @@ async def _others(cluster: Cluster, objects: Iterable[dict[str, Any]], known: se
         if entry.get("apiVersion") and entry.get("kind") and entry["kind"] not in known
     }
 
-    async def get(api_version: str, ref: Ref) -> dict[str, Any] | None:
+    async def get(user: str, api_version: str, ref: Ref) -> dict[str, Any] | None:
+        view = cluster.impersonating(user) if user else cluster
         try:
             resource = await cluster.resource(api_version, ref.kind)
-            return await cluster.get(resource, ref.name, ref.namespace if resource.namespaced else "")
+            return await view.get(resource, ref.name, ref.namespace if resource.namespaced else "")
         except (NoSuchKind, Forbidden):
             return None
 
-    found = await asyncio.gather(*(get(api_version, ref) for api_version, ref in wanted))
-    return {ref: obj for (_, ref), obj in zip(wanted, found, strict=True) if obj is not None}
+    found = await asyncio.gather(*(get(*one) for one in wanted))
+    return {(user, ref): obj for (user, _, ref), obj in zip(wanted, found, strict=True) if obj is not None}

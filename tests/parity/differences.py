@@ -19,7 +19,60 @@ class Known:
         return fnmatchcase(scenario, self.scenario) and fnmatchcase(path, self.path)
 
 
-KNOWN: tuple[Known, ...] = ()
+_NO_OP = "a pass that finds nothing new writes no event; Flux says that it has finished"
+_ABSENT = "Flux says `deleted` of objects that were not there"
+_CYCLE = "a circle of dependsOn can never resolve: it is Stalled at once, where Flux tries again for ever"
+_SERVER = "uid and resourceVersion in a manifest are dropped: Flux sends them, and the API server refuses them"
+_GUARD = (
+    "a Secret with a sops section is never applied; Flux's guard comes after a conversion that drops the section, and "
+    "only holds where the values are no base64"
+)
+KNOWN: tuple[Known, ...] = (
+    Known("*", "*/finalizers*", "a finalizer is written before there is something to undo, not at the first look"),
+    Known("*", "*/events/GitRepository/repo Normal GitOperationSucceeded", _NO_OP),
+    Known("*", "*/events/Kustomization/* Normal DriftCorrected", "drift is told field by field, by its own event"),
+    Known("*", "*/events/Kustomization/* Warning UnknownField", "Flux drops misspelt fields in silence"),
+    Known("reconcile-disabled-later-and-enabled-again", "/1/events/*ReconciliationSucceeded", _NO_OP),
+    Known("a-source-that-fails-after-a-success", "/1/events/*ReconciliationSucceeded", _NO_OP),
+    Known("a-suspended-source-keeps-its-artifact", "/1/events/*ReconciliationSucceeded", _NO_OP),
+    Known(
+        "build-metadata-of-the-file",
+        "*",
+        "Flux built from a module calls its kustomize `(devel)`, which is no valid label; a release does not",
+    ),
+    Known(
+        "substrings-from-the-end",
+        "*",
+        "Flux's library panics over a negative length, and the object never gets an answer; here it is an error",
+    ),
+    Known(
+        "fields-of-the-server-are-dropped",
+        "*/kubectl.kubernetes.io/last-applied-configuration",
+        "kubectl's copy of an object is not applied; Flux applies it and removes it again, in turns",
+    ),
+    Known("fields-of-the-server-with-values", "*", _SERVER),
+    Known("an-encrypted-secret", "*", _GUARD),
+    Known("deletion-leaves-what-asks-to-stay", "/1/changes/*ConfigMap/@ns@/d deleted", _ABSENT),
+    Known("reconcile-disabled", "/2/*", _ABSENT),
+    Known("ssa-ignore", "/2/*", _ABSENT),
+    Known(
+        "objects-of-two-kustomizations",
+        "/1/*",
+        "two owners take an object from each other; which of them is last is a matter of chance, and is told here",
+    ),
+    Known("a-dependency-on-itself", "*", _CYCLE),
+    Known("a-circle-of-dependencies", "*", _CYCLE),
+    Known(
+        "deletion-*",
+        "/1/events/*ReconciliationSucceeded",
+        "a deleted object does not say that it has finished, nor when it runs next",
+    ),
+    Known(
+        "deletion-after-its-account-is-gone",
+        "/1/events/*Warning PruneFailed",
+        "objects that nobody may delete any more are named; Flux says ReconciliationSucceeded, as a warning",
+    ),
+)
 
 
 def known(scenario: str, path: str) -> Known | None:

@@ -27,7 +27,7 @@ STEP_WITHIN = 120.0
 """Seconds after which a step is recorded as it is."""
 STILL = 0.7
 """Seconds without a change after which a step counts as over."""
-IGNORED = 3.0
+IGNORED = 6.0
 """Seconds to wait for something that must not happen."""
 SOURCE, KUSTOMIZATION = FLUX_KINDS
 Played = dict[str, list[Obj]]

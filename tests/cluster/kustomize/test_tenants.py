@@ -1,10 +1,12 @@
 """Tenants (CM-12, CM-14, KC-24): a Kustomization may do what its service account may, and nothing else. Real RBAC."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
@@ -102,6 +104,27 @@ ATTEMPTS = {
         "cannot get resource",
     ),
     "base-outside": ({"kustomization.yaml": "resources: [../../../etc]\n"}, {}, "leaves the artifact"),
+    "a-file-of-the-machine": ({"kustomization.yaml": "resources: [/etc/passwd]\n"}, {}, "leaves the artifact"),
+    "a-remote-base-that-is-none": (
+        {"kustomization.yaml": "resources: ['file:///etc/passwd']\n"},
+        {},
+        "remote base 'file:///etc/passwd' is not allowed",
+    ),
+    "a-secret-by-an-expression": (
+        {"a.yaml": config_map("a")},
+        {
+            "dependsOn": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "name": "keys",
+                    "namespace": "{other}",
+                    "readyExpr": "size(dep.data.password) > 3",
+                }
+            ]
+        },
+        "/keys' not found",
+    ),
     "path-outside": ({"a.yaml": config_map("a")}, {"path": "../.."}, "leaves the artifact"),
 }
 
@@ -125,11 +148,85 @@ async def test_an_attempt_to_break_out_is_refused_in_the_status(flux: Flux, repo
     filled = _fill(spec, other=other, space=flux.namespace)
     assert isinstance(filled, dict)
     await flux.kustomization("app", serviceAccountName="team", **filled)
-    await flux.run(patience=1)
+    await flux.run(patience=3)  # a wait for another object is told after two seconds
     app = await flux.ks("app")
     assert ready(app)[0] == "False"
     assert words in message(app), message(app)
     assert "not-yours" not in str(app)
+
+
+async def test_a_link_out_of_the_repository_is_no_file(flux: Flux, repo: Repo, tmp_path: Path) -> None:
+    await _tenant(flux)
+    (tmp_path / "secret.yaml").write_text(config_map("a", "not-yours"))
+    repo.push({"kustomization.yaml": "resources: [link.yaml, dir/secret.yaml]\n"})
+    work = Path(repo.git("rev-parse", "--show-toplevel").strip())
+    (work / "link.yaml").symlink_to(tmp_path / "secret.yaml")
+    (work / "dir").symlink_to(tmp_path)
+    repo.git("add", "-A")
+    repo.push({"README.md": "words"})
+    await flux.source(repo)
+    await flux.kustomization("app", serviceAccountName="team")
+    await flux.run(patience=1)
+    app = await flux.ks("app")
+    assert ready(app) == ("False", "BuildFailed")
+    assert "link.yaml" in message(app)
+    assert "not-yours" not in str(app)
+
+
+EXAMPLE = """\
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: flux-team-a
+  namespace: team-a
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: flux-team-a
+  namespace: team-a
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: admin
+subjects:
+- kind: ServiceAccount
+  name: flux-team-a
+  namespace: team-a
+"""
+"""The tenant of `reference/flux-gitops-on-aks.md`."""
+
+
+async def test_the_example_as_it_stands(flux: Flux, repo: Repo) -> None:
+    """Its Kustomization names an account that stands in another namespace. Flux refuses it as well; we say why."""
+    team = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}
+    repo.push({"tenants/team-a/namespace.yaml": yaml.safe_dump(team), "tenants/team-a/rbac.yaml": EXAMPLE})
+    await flux.source(repo, "flux-system")
+    spec = {"serviceAccountName": "flux-team-a", "path": "./tenants/team-a", "targetNamespace": "team-a"}
+    await flux.kustomization("team-a-apps", "flux-system", interval="5m", **spec)
+    try:
+        await flux.run(patience=1)
+        app = await flux.ks("team-a-apps")
+        assert ready(app) == ("False", "ReconciliationFailed")
+        assert f"there is no service account {flux.namespace}/flux-team-a" in message(app)
+        account = {"name": "flux-team-a", "namespace": flux.namespace}
+        await flux.cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+        binding = {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": flux.namespace},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", **account}],
+        }
+        await flux.cluster.create(binding)
+        await flux.request("Kustomization", "team-a-apps")
+        await flux.run(patience=1)
+        app = await flux.ks("team-a-apps")
+        assert ready(app)[0] == "True", message(app)
+        assert await flux.get(f"{RBAC}/v1", "RoleBinding", "flux-team-a", "team-a") is not None
+    finally:
+        await flux.cluster.delete(await flux.cluster.resource("v1", "Namespace"), "team-a")
+        await flux.cluster.delete(await flux.cluster.resource(f"{RBAC}/v1", "ClusterRoleBinding"), flux.namespace)
 
 
 async def test_a_tenant_without_the_right_to_read_secrets_cannot_substitute_from_one(flux: Flux, repo: Repo) -> None:
