@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KUSTOMIZATION, by_name
 from fluxless.apply.objects import KubeObject, Manifest, group_of
 from fluxless.cli.local import copy_source, split_root
+from fluxless.cli.session import wrong
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem
 from fluxless.kustomize.preview import Ahead, look_ahead, render_ahead, render_offline
@@ -57,11 +57,6 @@ class Place:
     def ref(self) -> Ref:
         """Its name."""
         return Ref.of(self.obj)
-
-
-def wrong(text: str, step: str = "") -> Problem:
-    """A flag that cannot be used."""
-    return Problem(Failure(FailureClass.VALIDATION, text, next_step=step))
 
 
 class Outlook:

@@ -1,50 +1,24 @@
-"""The command line: flags and commands, one line of work each. Flux's names wherever Flux has the thing."""
+"""The command line: global flags, the commands over a whole cluster, and all families of commands together."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fluxless.api.duration import parse_duration
-from fluxless.api.kinds import GIT_REPOSITORY, KINDS, KUSTOMIZATION, Kind
-from fluxless.cli import previews
-from fluxless.cli.session import DEFAULT_NAMESPACE, Session, console, run, run_plain
+from fluxless.cli import creates, previews, reports, verbs
+from fluxless.cli.session import Session, console, run
 
 if TYPE_CHECKING:
     from fluxless.kube.client import Cluster
 
 app = typer.Typer(name="fluxless", help="Flux without the controllers.", no_args_is_help=True, rich_markup_mode=None)
-get = typer.Typer(help="List objects and their state.", no_args_is_help=True)
-sources = typer.Typer(help="List sources.", no_args_is_help=True)
-reconcile = typer.Typer(help="Ask for a reconciliation and wait for it.", no_args_is_help=True)
-reconcile_source = typer.Typer(help="Reconcile a source.", no_args_is_help=True)
-suspend = typer.Typer(help="Suspend objects.", no_args_is_help=True)
-suspend_source = typer.Typer(help="Suspend a source.", no_args_is_help=True)
-resume = typer.Typer(help="Resume objects.", no_args_is_help=True)
-resume_source = typer.Typer(help="Resume a source.", no_args_is_help=True)
-tree = typer.Typer(help="Show what an object has in the cluster.", no_args_is_help=True)
-for parent, child, name in (
-    (app, get, "get"),
-    (get, sources, "sources"),
-    (app, reconcile, "reconcile"),
-    (reconcile, reconcile_source, "source"),
-    (app, suspend, "suspend"),
-    (suspend, suspend_source, "source"),
-    (app, resume, "resume"),
-    (resume, resume_source, "source"),
-    (app, tree, "tree"),
-    (app, previews.build, "build"),
-    (app, previews.diff, "diff"),
-):
-    parent.add_typer(child, name=name)
-
-Namespace = Annotated[str, typer.Option("--namespace", "-n", envvar="FLUX_SYSTEM_NAMESPACE", help="Namespace.")]
-Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on showing changes.")]
-Name = Annotated[str, typer.Argument(help="Name of the object.")]
-SomeName = Annotated[str, typer.Argument(help="Name of the object; all when empty.")]
+verbs.register(app)
+reports.register(app)
+app.add_typer(creates.create, name="create")
+app.add_typer(previews.build, name="build")
+app.add_typer(previews.diff, name="diff")
 
 
 @app.callback()
@@ -75,11 +49,17 @@ def flags(
 
 
 @app.command()
-def version() -> None:
-    """Print the version."""
+def version(
+    context: typer.Context, client: Annotated[bool, typer.Option("--client", help="Only of this program.")] = False
+) -> None:
+    """Print the version of this program, and which versions of Flux's API the cluster serves."""
     from importlib.metadata import version as installed
 
+    from fluxless.cli import check as work
+
     console().print(f"fluxless: v{installed('fluxless')}")
+    if not client:
+        run(context.obj, lambda cluster: work.versions(cluster, console()))
 
 
 @app.command()
@@ -129,193 +109,3 @@ def check(context: typer.Context) -> None:
     session: Session = context.obj
     if not run(session, lambda cluster: work(cluster, session, console())):
         raise typer.Exit(1)
-
-
-def _show(context: typer.Context, kinds: list[Kind], namespace: str, everywhere: bool, watch: bool, name: str) -> None:
-    from fluxless.cli import get as work
-
-    where = "" if everywhere else namespace
-    shown = run(context.obj, lambda cluster: work.show(cluster, kinds, where, console(), name=name, watch=watch))
-    if not shown:
-        console(error=True).print(f"no objects found in {where or 'any'} namespace")
-
-
-@sources.command("git")
-def get_git(
-    context: typer.Context,
-    name: SomeName = "",
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    everywhere: Everywhere = False,
-    watch: Watch = False,
-) -> None:
-    """List GitRepositories."""
-    _show(context, [GIT_REPOSITORY], namespace, everywhere, watch, name)
-
-
-@sources.command("all")
-def get_sources(
-    context: typer.Context,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    everywhere: Everywhere = False,
-    watch: Watch = False,
-) -> None:
-    """List all sources."""
-    _show(context, [GIT_REPOSITORY], namespace, everywhere, watch, "")
-
-
-@get.command("kustomizations")
-@get.command("kustomization", hidden=True)
-@get.command("ks", hidden=True)
-def get_kustomizations(
-    context: typer.Context,
-    name: SomeName = "",
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    everywhere: Everywhere = False,
-    watch: Watch = False,
-) -> None:
-    """List Kustomizations."""
-    _show(context, [KUSTOMIZATION], namespace, everywhere, watch, name)
-
-
-@get.command("all")
-def get_all(
-    context: typer.Context,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    everywhere: Everywhere = False,
-    watch: Watch = False,
-) -> None:
-    """List everything that is reconciled."""
-    _show(context, [kind for kind in KINDS if kind.built], namespace, everywhere, watch, "")
-
-
-def _reconcile(context: typer.Context, kind: Kind, name: str, namespace: str, with_source: bool = False) -> None:
-    from fluxless.cli import change
-
-    session: Session = context.obj
-    session.namespace = namespace
-    run(
-        session,
-        lambda cluster: change.reconcile(
-            cluster, session, kind, name, console(), with_source=with_source, now=time.time()
-        ),
-    )
-
-
-@reconcile_source.command("git")
-def reconcile_git(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """Reconcile a GitRepository."""
-    _reconcile(context, GIT_REPOSITORY, name, namespace)
-
-
-@reconcile.command("kustomization")
-@reconcile.command("ks", hidden=True)
-def reconcile_kustomization(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    with_source: Annotated[bool, typer.Option("--with-source", help="Its source first.")] = False,
-) -> None:
-    """Reconcile a Kustomization."""
-    _reconcile(context, KUSTOMIZATION, name, namespace, with_source)
-
-
-def _suspend(context: typer.Context, kind: Kind, name: str, namespace: str, suspended: bool) -> None:
-    from fluxless.cli import change
-
-    session: Session = context.obj
-    session.namespace = namespace
-    run(session, lambda cluster: change.set_suspended(cluster, session, kind, name, suspended, console()))
-
-
-@suspend_source.command("git")
-def suspend_git(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """Suspend a GitRepository."""
-    _suspend(context, GIT_REPOSITORY, name, namespace, True)
-
-
-@suspend.command("kustomization")
-@suspend.command("ks", hidden=True)
-def suspend_kustomization(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """Suspend a Kustomization."""
-    _suspend(context, KUSTOMIZATION, name, namespace, True)
-
-
-@resume_source.command("git")
-def resume_git(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """Resume a GitRepository."""
-    _suspend(context, GIT_REPOSITORY, name, namespace, False)
-
-
-@resume.command("kustomization")
-@resume.command("ks", hidden=True)
-def resume_kustomization(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """Resume a Kustomization."""
-    _suspend(context, KUSTOMIZATION, name, namespace, False)
-
-
-@app.command()
-def events(
-    context: typer.Context,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    everywhere: Everywhere = False,
-    target: Annotated[str, typer.Option("--for", help="Only of this object, as Kind/name.")] = "",
-    types: Annotated[str, typer.Option("--types", help="Normal, Warning or both with a comma.")] = "",
-) -> None:
-    """Print the events of Flux objects."""
-    from fluxless.cli import events as work
-
-    chosen = tuple(part for part in types.split(",") if part)
-    where = "" if everywhere else namespace
-    run(context.obj, lambda cluster: work.show(cluster, where, console(), target=target, types=chosen))
-
-
-@tree.command("kustomization")
-@tree.command("ks", hidden=True)
-def tree_kustomization(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
-    """Show what a Kustomization has in the cluster."""
-    from fluxless.cli import tree as work
-
-    run(context.obj, lambda cluster: work.show(cluster, namespace, name, console()))
-
-
-@app.command()
-def drift(
-    context: typer.Context,
-    name: SomeName = "",
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    everywhere: Everywhere = False,
-    cluster: Annotated[str, typer.Option(help="Name of the cluster in the app's settings.")] = "dev",
-) -> None:
-    """List what others have changed, field by field: the history of drift checks, newest first."""
-    from fluxless.cli import drift as work
-
-    session: Session = context.obj
-    where = "" if everywhere else namespace
-    if run_plain(lambda: work.show(session, cluster, where, name, console())) == 0:
-        console(error=True).print(f"no drift of cluster {cluster!r} is known in {where or 'any'} namespace")
-
-
-@app.command()
-def logs(
-    context: typer.Context,
-    cluster: Annotated[str, typer.Option(help="Name of the cluster in the app's settings.")] = "dev",
-    since: Annotated[str, typer.Option(help="How far back.")] = "1h",
-    kind: Annotated[str, typer.Option(help="Only of this kind.")] = "",
-    name: Annotated[str, typer.Option(help="Only of this name.")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Only of this namespace.")] = "",
-) -> None:
-    """Print what each run did."""
-    from fluxless.cli import logs as work
-
-    session: Session = context.obj
-    start = time.time() - parse_duration(since)
-
-    async def show() -> int:
-        store = session.store()
-        try:
-            return await work.show(store, cluster, console(), since=start, kind=kind, name=name, namespace=namespace)
-        finally:
-            await store.close()
-
-    if run_plain(show) == 0:
-        console(error=True).print(f"no runs of cluster {cluster!r} in the last {since}")

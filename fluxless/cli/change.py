@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import Kind, by_name
 from fluxless.api.timestamps import format_timestamp
 from fluxless.cli.get import revision_of
-from fluxless.cli.session import Session
+from fluxless.cli.session import Session, wrong
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.dependencies import source_of
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
@@ -26,8 +27,7 @@ async def find(cluster: Cluster, kind: Kind, namespace: str, name: str) -> dict[
     resource = await cluster.resource(kind.api_version, kind.kind)
     found = await cluster.get(resource, name, namespace)
     if found is None:
-        text = f"{kind.kind} {name} not found in namespace {namespace}"
-        raise Problem(Failure(FailureClass.VALIDATION, text, next_step="give the namespace with -n"))
+        raise wrong(f"{kind.kind} {name} not found in namespace {namespace}", "give the namespace with -n")
     return found
 
 
@@ -37,7 +37,7 @@ async def reconcile(
     """Ask for a reconciliation and wait until it is done. Raises `Problem` when it ends badly."""
     obj = await find(cluster, kind, session.namespace, name)
     if (obj.get("spec") or {}).get("suspend"):
-        raise Problem(Failure(FailureClass.VALIDATION, f"{kind.kind} {name} is suspended", next_step="resume it first"))
+        raise wrong(f"{kind.kind} {name} is suspended", "resume it first")
     source = source_of(obj)
     if with_source and source is not None:
         inner = Session(**{field: getattr(session, field) for field in Session.__slots__})
@@ -97,6 +97,27 @@ async def set_suspended(
         await wake(session, out)
         out.print(f"◎ waiting for {kind.kind} reconciliation")
         report(kind, await wait(cluster, kind, session, name), out)
+
+
+async def delete(
+    cluster: Cluster,
+    session: Session,
+    kind: Kind,
+    name: str,
+    out: Console,
+    *,
+    sure: Callable[[str], bool] | None,
+) -> None:
+    """Delete; `sure` is asked before, unless it is None. What becomes of its objects is the app's business."""
+    obj = await find(cluster, kind, session.namespace, name)
+    if sure is not None and not await asyncio.to_thread(sure, f"Are you sure you want to delete this {kind.singular}"):
+        raise wrong("aborting", "confirm it, or give --silent")
+    out.print(f"► deleting {kind.singular} {name} in {session.namespace} namespace")
+    resource = await cluster.resource(kind.api_version, kind.kind)
+    await cluster.delete(resource, name, session.namespace, uid=obj["metadata"]["uid"])
+    out.print(f"[green]✔[/green] {kind.singular} deleted")
+    if obj["metadata"].get("finalizers"):
+        await wake(session, out)
 
 
 async def wake(session: Session, out: Console) -> None:

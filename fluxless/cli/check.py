@@ -29,6 +29,19 @@ async def check(cluster: Cluster, session: Session, out: Console) -> bool:
     return all(results)
 
 
+async def versions(cluster: Cluster, out: Console) -> None:
+    """Print the served API versions of every kind that is built."""
+    for kind in (kind for kind in KINDS if kind.built):
+        served: list[str] = []
+        for version in kind.versions:
+            try:
+                await cluster.resource(f"{kind.group}/{version}", kind.kind)
+            except NoSuchKind:
+                continue
+            served.append(version)
+        out.print(f"{kind.kind}: {', '.join(served) or 'not installed'}")
+
+
 async def _crds(cluster: Cluster, out: Console) -> bool:
     missing: list[str] = []
     for kind in (kind for kind in KINDS if kind.built):

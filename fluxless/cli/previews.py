@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
-from fluxless.cli.session import DEFAULT_NAMESPACE, console, run, run_plain
+from fluxless.cli.flags import Name, Namespace, words
+from fluxless.cli.session import DEFAULT_NAMESPACE, console, run, run_plain, wrong
 
 build = typer.Typer(help="Build without a cluster being touched.", no_args_is_help=True)
 diff = typer.Typer(help="Show what would change in the cluster.", no_args_is_help=True)
 FAILED = 2
 """The exit code of a diff that could not be made: 1 means that there are differences."""
 
-Name = Annotated[str, typer.Argument(help="Name of the Kustomization.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")]
 Location = Annotated[Path, typer.Option("--path", help="The local folder that spec.path means.")]
 File = Annotated[Path | None, typer.Option("--kustomization-file", help="A local file with the Kustomization.")]
 IgnorePaths = Annotated[list[str], typer.Option("--ignore-paths", help="Paths to leave out, as in .gitignore.")]
@@ -30,15 +29,9 @@ Remote = Annotated[
 ]
 
 
-def _words(values: list[str]) -> list[str]:
-    return [word.strip() for value in values for word in value.split(",") if word.strip()]
-
-
 def _folders(values: list[str]) -> dict[str, Path]:
-    from fluxless.cli.ahead import wrong
-
     found: dict[str, Path] = {}
-    for word in _words(values):
+    for word in words(values):
         source, sign, folder = word.partition("=")
         if not sign or source.count("/") != 2:
             raise wrong(f"--local-sources {word!r} is not understood", "write it like GitRepository/ns/app=./app")
@@ -68,7 +61,7 @@ def build_kustomization(
 ) -> None:
     """Print what a Kustomization would apply from a local folder."""
     from fluxless.cli import build as work
-    from fluxless.cli.ahead import Asked, wrong
+    from fluxless.cli.ahead import Asked
 
     async def offline() -> str:
         asked = ask()
@@ -82,7 +75,7 @@ def build_kustomization(
             namespace,
             _folder(path),
             kustomization_file,
-            tuple(_words(ignore_paths)),
+            words(ignore_paths),
             _folders(local_sources),
             recursive,
             strict=strict_substitute or not dry_run,
@@ -126,7 +119,7 @@ def diff_kustomization(
             namespace,
             _folder(path),
             kustomization_file,
-            tuple(_words(ignore_paths)),
+            words(ignore_paths),
             _folders(local_sources),
             recursive,
             missing_is_fine=ignore_not_found,
@@ -142,8 +135,6 @@ def diff_kustomization(
 
 
 def _folder(path: Path) -> Path:
-    from fluxless.cli.ahead import wrong
-
     if not path.is_dir():
         raise wrong(f"invalid resource path {str(path)!r}: it is no folder", "give the local folder of spec.path")
     return path

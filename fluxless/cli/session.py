@@ -62,6 +62,11 @@ class Session:
         )
 
 
+def wrong(words: str, next_step: str = "") -> Problem:
+    """The error of a flag, an argument or a name that cannot be used."""
+    return Problem(Failure(FailureClass.VALIDATION, words, next_step=next_step))
+
+
 def console(*, error: bool = False) -> Console:
     """Plain when piped; as wide as it takes, since tables are grepped."""
     width = None if sys.stdout.isatty() else 400

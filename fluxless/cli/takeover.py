@@ -16,6 +16,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.many import each
 from fluxless.cli.install import definitions, install
+from fluxless.cli.session import wrong
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem, NoSuchKind
 
@@ -95,8 +96,7 @@ async def give_back(cluster: Cluster, out: Console, *, timeout: float) -> list[s
     """
     stopped = [deployment for deployment in await _controllers(cluster) if REPLICAS in _notes(deployment)]
     if not stopped:
-        step = "start Flux's controllers yourself, or with `flux install`"
-        raise Problem(Failure(FailureClass.VALIDATION, "no controller was stopped by a takeover here", next_step=step))
+        raise wrong("no controller was stopped by a takeover here", "start Flux's controllers with `flux install`")
     for name in definitions():
         await _annotate_definition(cluster, name, None)
     for deployment in stopped:

@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.tree import Tree
 
 from fluxless.api import conditions
-from fluxless.api.kinds import KUSTOMIZATION
+from fluxless.api.kinds import KINDS, KUSTOMIZATION
 from fluxless.apply.inventory import read
-from fluxless.apply.objects import parse_id
+from fluxless.apply.objects import ObjectId, parse_id
 from fluxless.cli.change import find
+from fluxless.cli.session import wrong
 from fluxless.kube.client import Cluster
-from fluxless.reconcile.world import Ref
 
 DEEPEST = 20
+_GROUPS = {kind.group for kind in KINDS}
 
 
-async def show(cluster: Cluster, namespace: str, name: str, out: Console) -> None:
-    """Print the tree. Raises `Problem` when there is no such Kustomization."""
-    root = Ref(KUSTOMIZATION.kind, namespace, name)
-    tree = Tree(_label(root))
-    await _grow(cluster, tree, root, {root})
-    out.print(tree)
+@dataclass(slots=True)
+class Node:
+    """An object and what it has in turn; `trouble` is why a Flux object is not ready."""
+
+    id: ObjectId
+    trouble: str = ""
+    below: list[Node] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """In the shape of `flux tree -o json`."""
+        kind = {"Group": self.id.group, "Kind": self.id.kind}
+        named = {"Namespace": self.id.namespace, "Name": self.id.name, "GroupKind": kind}
+        return {"resource": named} | ({"resources": [node.to_json() for node in self.below]} if self.below else {})
 
 
-async def _grow(cluster: Cluster, tree: Tree, ref: Ref, seen: set[Ref]) -> None:
-    obj = await find(cluster, KUSTOMIZATION, ref.namespace, ref.name)
+async def show(
+    cluster: Cluster, namespace: str, name: str, out: Console, *, compact: bool = False, output: str = ""
+) -> None:
+    """Print the tree, as a drawing or as `json` or `yaml`; with `compact` only Flux's own objects.
+
+    Raises `Problem` when there is no such Kustomization.
+    """
+    if output not in {"", "json", "yaml"}:
+        raise wrong(f"output {output!r} is not supported", "give -o json or -o yaml")
+    root = Node(ObjectId(namespace, name, KUSTOMIZATION.group, KUSTOMIZATION.kind))
+    await _grow(cluster, root, {root.id}, compact)
+    if not output:
+        out.print(_drawn(root))
+        return
+    document = root.to_json()
+    text = yaml.safe_dump(document, sort_keys=False) if output == "yaml" else json.dumps(document, indent=2)
+    out.print(text.rstrip("\n"), markup=False)
+
+
+async def _grow(cluster: Cluster, node: Node, seen: set[ObjectId], compact: bool) -> None:
+    obj = await find(cluster, KUSTOMIZATION, node.id.namespace, node.id.name)
     if not conditions.is_true(obj, "Ready"):
         ready = conditions.get(obj, "Ready") or {"message": "not reconciled yet"}
-        tree.label = f"{tree.label} [red]({str(ready.get('message', ''))[:120]})[/red]"
-    for id_ in read(obj.get("status") or {}):
-        parsed = parse_id(id_)
-        child = Ref(parsed.kind, parsed.namespace, parsed.name)
-        branch = tree.add(_label(child))
-        is_ours = parsed.kind == KUSTOMIZATION.kind and parsed.group == KUSTOMIZATION.group
-        if is_ours and child not in seen and len(seen) < DEEPEST**2:
-            await _grow(cluster, branch, child, seen | {child})
+        node.trouble = str(ready.get("message", ""))[:120]
+    for text in read(obj.get("status") or {}):
+        child = Node(parse_id(text))
+        if compact and child.id.group not in _GROUPS:
+            continue
+        node.below.append(child)
+        is_ours = (child.id.group, child.id.kind) == (KUSTOMIZATION.group, KUSTOMIZATION.kind)
+        if is_ours and child.id not in seen and len(seen) < DEEPEST:
+            await _grow(cluster, child, seen | {child.id}, compact)
 
 
-def _label(ref: Ref) -> str:
-    return "/".join(part for part in ref if part)
+def _drawn(node: Node, tree: Tree | None = None) -> Tree:
+    label = node.id.subject + (f" [red]({escape(node.trouble)})[/red]" if node.trouble else "")
+    branch = tree.add(label) if tree is not None else Tree(label)
+    for below in node.below:
+        _drawn(below, branch)
+    return branch

@@ -120,6 +120,26 @@ class Cluster:
         except KeyError:
             raise NoSuchKind(api_version, kind) from None
 
+    async def named(self, name: str) -> Resource:
+        """The resource that people call so, as kubectl takes it: `deploy`, `pods`, `Ingress`, `helmreleases.helm.…`.
+
+        Of several groups the one without a dot wins, then the first by name. Raises `NoSuchKind`.
+        """
+        base = self._self
+        for attempt in (1, 2):
+            wanted, _, group = name.lower().partition(".")
+            found = [
+                resource
+                for resource in base._resources.values()
+                if wanted in {resource.kind.lower(), *resource.names}
+                and (not group or resource.group.startswith(group))
+            ]
+            if found:
+                return min(found, key=lambda resource: ("." in resource.group, resource.group))
+            if attempt == 1:
+                await base._discover()
+        raise NoSuchKind("any version", name)
+
     async def _discover(self) -> None:
         """Read discovery; callers that come while a reading has not begun to answer share it."""
         if self._discovery is None:

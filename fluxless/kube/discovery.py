@@ -12,6 +12,11 @@ ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,a
 PATHS = ("/api", "/apis")
 
 
+def _names(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    singular = entry.get("singularResource")
+    return (entry["resource"], *([singular] if singular else []), *(entry.get("shortNames") or []))
+
+
 def parse(documents: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Resource]:
     """Resources by (apiVersion, kind), from `APIGroupDiscoveryList` documents. Subresources are left out."""
     found: dict[tuple[str, str], Resource] = {}
@@ -29,6 +34,7 @@ def parse(documents: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Resou
                         kind=kind,
                         plural=entry["resource"],
                         namespaced=entry.get("scope") == "Namespaced",
+                        names=_names(entry),
                     )
                     found.setdefault((resource.api_version, kind), resource)
     return found

@@ -15,6 +15,8 @@ class Resource:
     kind: str
     plural: str
     namespaced: bool
+    names: tuple[str, ...] = ()
+    """What people call it besides its kind: plural, singular, short names."""
 
     @property
     def api_version(self) -> str:

@@ -52,6 +52,11 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known("fields-of-the-server-with-values", "*", _SERVER),
     Known("an-encrypted-secret", "*", _GUARD),
+    Known(
+        "an-unknown-field-of-a-custom-kind",
+        "*/events/Kustomization/app Normal Progressing",
+        "what earlier stages have written is told by an event of its own; Flux appends it to that of the failure",
+    ),
     Known("deletion-leaves-what-asks-to-stay", "/1/changes/*ConfigMap/@ns@/d deleted", _ABSENT),
     Known("reconcile-disabled", "/2/*", _ABSENT),
     Known("ssa-ignore", "/2/*", _ABSENT),

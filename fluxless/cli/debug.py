@@ -1,0 +1,45 @@
+"""`fluxless debug kustomization`: status, variables or history of one Kustomization, as the engine sees them.
+
+The variables are printed in plain: that is what the command is for.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from fluxless.api.kinds import KUSTOMIZATION
+from fluxless.cli.change import find
+from fluxless.cli.session import wrong
+from fluxless.kube.client import Cluster
+from fluxless.kustomize.inputs import variables_of
+from fluxless.reconcile.secrets import References
+
+
+async def status(cluster: Cluster, namespace: str, name: str) -> str:
+    """The status, as YAML."""
+    found = await find(cluster, KUSTOMIZATION, namespace, name)
+    return yaml.safe_dump(found.get("status") or {}, allow_unicode=True, width=4096)
+
+
+async def history(cluster: Cluster, namespace: str, name: str) -> str:
+    """What was applied lately, as YAML, the newest first."""
+    found = await find(cluster, KUSTOMIZATION, namespace, name)
+    return yaml.safe_dump((found.get("status") or {}).get("history") or [], allow_unicode=True, width=4096)
+
+
+async def variables(cluster: Cluster, namespace: str, name: str) -> str:
+    """The final variables, a line `NAME=value` each. Raises `Problem` when there are none to be had."""
+    found = await find(cluster, KUSTOMIZATION, namespace, name)
+    if not found["spec"].get("postBuild"):
+        raise wrong("no post build substitutions found", "it has no spec.postBuild")
+    merged = await variables_of(found, References(cluster))
+    return "".join(f"{key}={value}\n" for key, value in sorted(merged.items()))
+
+
+def one_of(**asked: bool) -> str:
+    """The one flag that was given. Raises `Problem` unless it is exactly one."""
+    given = [name for name, on in asked.items() if on]
+    if len(given) != 1:
+        names = ", ".join(f"--show-{name}" for name in asked)
+        raise wrong(f"exactly one of {names} must be given")
+    return given[0]

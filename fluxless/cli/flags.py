@@ -1,0 +1,19 @@
+"""Arguments and options that many commands share, with Flux's names."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Namespace = Annotated[str, typer.Option("--namespace", "-n", envvar="FLUX_SYSTEM_NAMESPACE", help="Namespace.")]
+Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on showing changes.")]
+Name = Annotated[str, typer.Argument(help="Name of the object.")]
+SomeName = Annotated[str, typer.Argument(help="Name of the object; all when empty.")]
+AppCluster = Annotated[str, typer.Option("--cluster", help="Name of the cluster in the app's settings.")]
+
+
+def words(values: list[str]) -> tuple[str, ...]:
+    """The values of an option that may be given several times, and with commas."""
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
