@@ -60,11 +60,6 @@ KNOWN: tuple[Known, ...] = (
     Known("deletion-leaves-what-asks-to-stay", "/1/changes/*ConfigMap/@ns@/d deleted", _ABSENT),
     Known("reconcile-disabled", "/2/*", _ABSENT),
     Known("ssa-ignore", "/2/*", _ABSENT),
-    Known(
-        "objects-of-two-kustomizations",
-        "/1/*",
-        "two owners take an object from each other; which of them is last is a matter of chance, and is told here",
-    ),
     Known("a-dependency-on-itself", "*", _CYCLE),
     Known("a-circle-of-dependencies", "*", _CYCLE),
     Known(

@@ -77,7 +77,8 @@ async def test_what_leaves_the_source_is_pruned_and_what_asks_to_stay_stays(flux
     assert await flux.value("c") == "1"
     entries = (await flux.ks("app"))["status"]["inventory"]["entries"]
     assert [entry["id"] for entry in entries] == [f"{flux.namespace}_a__ConfigMap"]
-    assert f"ConfigMap/{flux.namespace}/b deleted" in [event["message"] for event in await flux.events("app")]
+    told = f"ConfigMap/{flux.namespace}/b deleted\nConfigMap/{flux.namespace}/c skipped"
+    assert told in [event["message"] for event in await flux.events("app")]
 
 
 @pytest.mark.parametrize(
@@ -107,15 +108,56 @@ async def test_deletion_follows_the_policy(
     assert (await flux.value("a") is not None) == left
 
 
-async def test_a_suspended_kustomization_is_not_touched_at_all(flux: Flux, repo: Repo) -> None:
+async def test_a_suspended_kustomization_does_nothing(flux: Flux, repo: Repo) -> None:
     repo.push({"a.yaml": config_map("a")})
     await flux.source(repo)
     await flux.kustomization("app", suspend=True)
-    await flux.request("Kustomization", "app")
     await flux.run()
     app = await flux.ks("app")
     assert app["status"] == {"observedGeneration": -1}
     assert "finalizers" not in app["metadata"]
+
+
+async def test_a_suspension_is_noted_so_that_nobody_waits_for_it(flux: Flux, repo: Repo) -> None:
+    """Flux's controllers do so, whatever their documentation says: a parent with `wait` looks at the generation."""
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run()
+    await flux.kustomization("app", suspend=True)
+    await flux.request("Kustomization", "app")
+    repo.push({"a.yaml": config_map("a", "2")})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    app = await flux.ks("app")
+    assert app["status"]["observedGeneration"] == app["metadata"]["generation"]
+    assert app["status"]["lastHandledReconcileAt"] == app["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"]
+    assert ready(app)[0] == "True"
+    assert await flux.value("a") == "1"
+    assert await flux.run() == 1, "and is noted only once"
+
+
+async def test_a_parent_keeps_the_finalizers_of_its_children(flux: Flux, repo: Repo) -> None:
+    """They are written under the manager of statuses: under the apply manager the parent would take them for its own
+    leftovers, and remove them.
+    """
+    child = (
+        f"apiVersion: {KUSTOMIZE}\nkind: Kustomization\nmetadata:\n  name: child\nspec:\n  interval: 10m\n"
+        f"  prune: true\n  path: ./child\n  targetNamespace: {flux.namespace}\n"
+        "  sourceRef: {kind: GitRepository, name: repo}\n"
+    )
+    repo.push({"parent/child.yaml": child, "child/a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app", path="./parent")
+    await flux.run()
+    for number in range(2):
+        repo.push({"parent/child.yaml": child.replace("10m", f"2{number}m")})
+        await flux.request("GitRepository", "repo")
+        await flux.run()
+        await flux.request("Kustomization", "app")
+        await flux.run()
+    assert (await flux.ks("child"))["metadata"]["finalizers"] == ["finalizers.fluxcd.io"]
+    assert not [event for event in await flux.events("app") if event["reason"] == "DriftCorrected"]
 
 
 async def test_nothing_of_a_stage_is_written_when_one_object_is_refused(flux: Flux, repo: Repo) -> None:

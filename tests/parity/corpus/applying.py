@@ -314,12 +314,6 @@ SCENARIOS = (
         ),
     ),
     scenario(
-        "objects-of-two-kustomizations",
-        "KC-75",
-        Step(push={"a.yaml": cm("a")}),
-        Step(others={"other": {}}),
-    ),
-    scenario(
         "owner-labels-in-the-source",
         "KC-75",
         Step(
