@@ -12,6 +12,10 @@ from pathlib import Path
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 
+AT_ONCE = 8
+"""Processes of one worker at the same time; they are all busy, and a worker has few cores."""
+_slots = asyncio.Semaphore(AT_ONCE)
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -42,6 +46,18 @@ async def run(
 
     The environment is exactly `env`: nothing of ours leaks into a child. Raises `ProcessProblem`.
     """
+    async with _slots:
+        return await _run(argv, cwd, env, stdin, timeout, max_output)
+
+
+async def _run(
+    argv: Sequence[str | Path],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes,
+    timeout: float,
+    max_output: int,
+) -> Finished:
     name = Path(argv[0]).name
     try:
         process = await asyncio.create_subprocess_exec(

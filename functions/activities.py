@@ -57,10 +57,14 @@ async def request(message: Message) -> dict[str, Any]:
 
 
 async def _safely(name: str, cluster: str, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """What the work comes to, or what went wrong; `away` says that the cluster is left alone for a while."""
     from fluxless.api.failure import Problem
+    from fluxless.engine.reach import ClusterAway
 
     try:
         return {"ok": True, "summary": "", **await work}
+    except ClusterAway as problem:
+        return {"ok": False, "away": True, "reason": problem.cls.value, "summary": str(problem)[:SUMMARY_LIMIT]}
     except Problem as problem:
         log.warning("cluster=%s activity=%s failed: %s", cluster, name, problem)
         return {"ok": False, "reason": problem.cls.value, "summary": str(problem)[:SUMMARY_LIMIT]}

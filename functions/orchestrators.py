@@ -49,7 +49,7 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
             wait = plan["wakeAfter"]
         else:
             failed += 1
-            wait = PLAN_RETRY if failed < PLAN_ATTEMPTS else None
+            wait = PLAN_RETRY if failed < PLAN_ATTEMPTS and not plan.get("away") else None
         phase = "working" if flight else "waiting" if wait is not None else "idle"
         context.set_custom_status(
             {"phase": phase, "turn": turn, "inFlight": len(flight), **plan.get("counts", {}), "error": plan["summary"]}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import azure.durable_functions as df
 import azure.functions as func
 
 from functions import host
-from functions.wake import wake
+from functions.wake import wake_all
 
 blueprint = df.Blueprint()
 
@@ -18,5 +16,5 @@ blueprint = df.Blueprint()
 async def tick(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
     """Every 30 seconds by default (`FLUXLESS_TIMER`)."""
     engine = host.engine()
-    await asyncio.gather(*(wake(client, cluster, news=False) for cluster in engine.clusters))
     await engine.heartbeat()
+    await wake_all(client, engine.clusters, news=False)

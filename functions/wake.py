@@ -5,7 +5,9 @@ Timers on Flex Consumption can stop for good (user-needs 2.1): whoever calls the
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import azure.durable_functions as df
@@ -15,6 +17,8 @@ from functions import host, names
 log = logging.getLogger("fluxless.functions")
 STUCK = 900.0
 """Seconds without any movement of a running `sync` after which it is ended and started again (design, section 3)."""
+AT_ONCE = 16
+"""Clusters that are woken at the same time."""
 RUNNING = {"Running", "Pending", "ContinuedAsNew"}
 
 
@@ -38,6 +42,20 @@ async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: boo
         await client.start_new(names.SYNC, instance, {"cluster": cluster})
     except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
         log.info("cluster=%s sync not started: %s", cluster, str(error)[:200])
+
+
+async def wake_all(client: df.DurableOrchestrationClient, clusters: Iterable[str], *, news: bool = True) -> None:
+    """Wake many clusters, a few at a time. One that cannot be woken is logged, and keeps no other asleep."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(cluster: str) -> None:
+        async with slots:
+            try:
+                await wake(client, cluster, news=news)
+            except Exception as error:  # whatever the durable client meets: the timer wakes the cluster again
+                log.error("cluster=%s alert=not-woken %s", cluster, str(error)[:200])
+
+    await asyncio.gather(*(one(cluster) for cluster in clusters))
 
 
 async def _nudge(client: df.DurableOrchestrationClient, instance: str, status: Any, turns: int) -> None:
@@ -64,5 +82,4 @@ async def wake_overdue(client: df.DurableOrchestrationClient) -> None:
     silent = await engine.silence()
     if silent > host.HEARTBEAT_OVERDUE:
         log.error("alert=heartbeat-missing seconds=%.0f starting overdue work", silent)
-        for cluster in engine.clusters:
-            await wake(client, cluster)
+        await wake_all(client, engine.clusters)

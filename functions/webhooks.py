@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions import host, names
-from functions.wake import wake, wake_overdue
+from functions.wake import wake_all, wake_overdue
 
 if TYPE_CHECKING:
     from fluxless.engine.engine import Announcement
@@ -27,10 +28,8 @@ async def github(req: func.HttpRequest, client: df.DurableOrchestrationClient) -
     headers = {name.lower(): value for name, value in req.headers.items()}
     try:
         answer = await host.engine().accept_github(headers, req.get_body(), host.github_secret())
-        for cluster in answer.woken:
-            await wake(client, cluster)
-        for announcement in answer.missed:
-            await _announce(client, announcement)
+        await wake_all(client, answer.woken)
+        await asyncio.gather(*(_announce(client, announcement) for announcement in answer.missed))
         if answer.accepted:
             await wake_overdue(client)
     except Problem as problem:
@@ -58,8 +57,7 @@ async def wake_clusters(req: func.HttpRequest, client: df.DurableOrchestrationCl
     wanted = req.route_params.get("cluster")
     if wanted and wanted not in known:
         return _text(404, f"no cluster {wanted[:63]!r}: known are {', '.join(known)}")
-    for cluster in [wanted] if wanted else known:
-        await wake(client, cluster)
+    await wake_all(client, [wanted] if wanted else known)
     return _text(202, "woken")
 
 

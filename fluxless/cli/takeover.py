@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.api.kinds import KINDS
+from fluxless.api.kinds import KINDS, SOURCE_KINDS
 from fluxless.apply.many import each
 from fluxless.cli.install import definitions, install
 from fluxless.cli.session import wrong
@@ -99,6 +99,7 @@ async def give_back(cluster: Cluster, out: Console, *, timeout: float) -> list[s
         raise wrong("no controller was stopped by a takeover here", "start Flux's controllers with `flux install`")
     for name in definitions():
         await _annotate_definition(cluster, name, None)
+    await forget_artifacts(cluster)
     for deployment in stopped:
         wanted = int(_notes(deployment)[REPLICAS])
         out.print(f"► scaling {_name(deployment)} to {wanted}")
@@ -108,6 +109,19 @@ async def give_back(cluster: Cluster, out: Console, *, timeout: float) -> list[s
             await _await_replicas(cluster, deployment, int(_notes(deployment)[REPLICAS]))
             out.print(f"[green]✔[/green] {_name(deployment)} is ready")
     return [_name(deployment) for deployment in stopped]
+
+
+async def forget_artifacts(cluster: Cluster, namespace: str = "") -> None:
+    """Take our artifacts out of the statuses of sources: the controllers could not fetch them, and would try for long.
+
+    They make artifacts of their own; consumers that have applied the revision already do nothing about it.
+    """
+    for kind in (kind for kind in KINDS if kind.built and kind.kind in SOURCE_KINDS):
+        resource = await cluster.resource(kind.api_version, kind.kind)
+        for obj in await cluster.list(resource, namespace):
+            if (obj.get("status") or {}).get("artifact"):
+                metadata, body = obj["metadata"], {"status": {"artifact": None}}
+                await cluster.patch(resource, metadata["name"], metadata["namespace"], body=body, subresource="status")
 
 
 async def _controllers(cluster: Cluster) -> list[Obj]:

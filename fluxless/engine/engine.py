@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,12 @@ from fluxless.artifacts.store import PreconditionFailed
 from fluxless.engine import hooks, housekeeping
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
+from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
 from fluxless.git.urls import normalise
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
+from fluxless.kube.errors import NotFound
 from fluxless.reconcile import records, survey
 from fluxless.reconcile import world as worlds
 from fluxless.reconcile.configs import ConfigWatch
@@ -41,6 +44,10 @@ PLAN_SHARE = 4.0
 """Times the cost of the last plan that the work gets before the next one."""
 LONGEST_PACE = 2.0
 """Seconds that a plan waits for that at most."""
+TOLD_AT_ONCE = 24
+"""Clusters that a webhook tells at the same time: all at once, none of them would be in time."""
+RECENT = 120.0
+"""Seconds for which a survey says which objects a webhook means."""
 WEBHOOK_PATIENCE = 0.7
 """Seconds that a webhook's sender waits for a cluster; the answer is due within one."""
 
@@ -86,6 +93,8 @@ class Engine:
         self.configs = dict(clusters)
         self.services = services
         self._connections: dict[str, Cluster] = {}
+        self._connecting: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._reach = Reach()
         self._surveys: dict[str, Survey] = {}
         self._watches: dict[str, ConfigWatch] = {}
         self._kinds = tuple(kind for kind in KINDS if kind.built)
@@ -99,18 +108,20 @@ class Engine:
 
     async def cluster(self, name: str) -> Cluster:
         """The connection to a cluster, made on first use. Raises `Problem` when it cannot be made."""
-        if name not in self._connections:
-            self._connections[name] = await connect(self.configs[name])
+        async with self._connecting[name]:
+            if name not in self._connections:
+                self._connections[name] = await connect(self.configs[name])
         return self._connections[name]
 
     async def plan(
         self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool = False
     ) -> NextSteps:
-        """Settle the batches that have finished, then decide what starts now. Raises `Problem`.
+        """Settle the batches that have finished, then decide what starts now. Raises `Problem`; `ClusterAway` while
+        the cluster is left alone because it did not answer.
 
         While `draining` nothing starts: the orchestration wants to begin a new history once its batches are done.
         """
-        async with self._pace(name):
+        async with self._pace(name), self._reach.asking(name, self.cluster):
             return await self._plan(name, in_flight, finished, draining=draining)
 
     @contextlib.asynccontextmanager
@@ -194,7 +205,7 @@ class Engine:
             obj = found.world.get(ref)
             if obj is None:
                 return Outcome(State.GONE)
-            async with self.services.slots:
+            async with self.services.slots.taken(name):
                 outcome, record = await reconcile_object(obj, found, self.services)
             if record is not None:
                 runs.append(record)
@@ -220,7 +231,10 @@ class Engine:
         if await self.services.store.stat(seen) is not None:
             return Acceptance(202, "this delivery was received before: ignored", accepted=True)
         token = format_timestamp(self.services.clock(), fraction=True)
-        counts = await asyncio.gather(*(self._patiently(name, answer.urls, token) for name in self.clusters))
+        until, slots = asyncio.get_running_loop().time() + WEBHOOK_PATIENCE, asyncio.Semaphore(TOLD_AT_ONCE)
+        counts = await asyncio.gather(
+            *(self._patiently(name, answer.urls, token, until, slots) for name in self.clusters)
+        )
         await self.services.store.put(seen, b"")
         woken = tuple(name for name, count in zip(self.clusters, counts, strict=True) if count)
         missed = tuple(
@@ -234,24 +248,40 @@ class Engine:
             text += f"; {len(missed)} cluster(s) did not answer and will be told later"
         return Acceptance(202, text, accepted=True, woken=woken, missed=missed)
 
-    async def _patiently(self, name: str, urls: tuple[str, ...], token: str) -> int | None:
+    async def _patiently(
+        self, name: str, urls: tuple[str, ...], token: str, until: float, slots: asyncio.Semaphore
+    ) -> int | None:
         try:
-            async with asyncio.timeout(WEBHOOK_PATIENCE):
+            async with asyncio.timeout_at(until), slots:
                 return await self.request(name, urls, token)
         except (Problem, TimeoutError) as problem:
             log.warning("cluster=%s webhook not passed on yet: %s", name, problem or "no answer in time")
             return None
 
     async def request(self, name: str, urls: Iterable[str], token: str) -> int:
-        """Annotate the GitRepositories of one cluster that have one of these URLs; how many. Raises `Problem`."""
+        """Annotate the GitRepositories of one cluster that have one of these URLs; how many. Raises `Problem`.
+
+        A recent survey of this worker says which they are: an object that is newer is due anyway.
+        """
+        self._reach.refuse_away(name)
         keys = {normalise(url) for url in urls}
-        cluster = await self.cluster(name)
-        world = await worlds.take(cluster, (GIT_REPOSITORY,), self.services.clock())
-        matching = [ref for ref, obj in world.objects.items() if normalise(hooks.spec_url(obj)) in keys]
-        if matching:
-            resource = await cluster.resource(GIT_REPOSITORY.api_version, GIT_REPOSITORY.kind)
-            body = {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}}
-            await asyncio.gather(*(cluster.patch(resource, ref.name, ref.namespace, body=body) for ref in matching))
+        cluster, now = await self.cluster(name), self.services.clock()
+        known = self._surveys.get(name)
+        recent = known is not None and now - known.world.taken < RECENT
+        world = known.world if known is not None and recent else await worlds.take(cluster, (GIT_REPOSITORY,), now)
+        matching = [
+            ref
+            for ref, obj in world.objects.items()
+            if ref.kind == GIT_REPOSITORY.kind and normalise(hooks.spec_url(obj)) in keys
+        ]
+        resource = await cluster.resource(GIT_REPOSITORY.api_version, GIT_REPOSITORY.kind)
+        body = {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}}
+
+        async def ask(ref: Ref) -> None:
+            with contextlib.suppress(NotFound):  # deleted since
+                await cluster.patch(resource, ref.name, ref.namespace, body=body)
+
+        await asyncio.gather(*(ask(ref) for ref in matching))
         return len(matching)
 
     async def heartbeat(self) -> None:

@@ -24,6 +24,9 @@ AT_ONCE = 24
 """Requests in flight per cluster: above about 16 an API server only queues them (measured)."""
 ATTEMPTS = 4
 """How often a request is sent that the API server throttles or whose idle connection has died."""
+CONNECTED_WITHIN = 5.0
+SILENT_FOR = 10.0
+"""Seconds without a byte of an answer after which nobody is there."""
 LONGEST_PAUSE = 5.0
 """Seconds; the most that a `Retry-After` may hold one request up."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -98,7 +101,7 @@ class Cluster:
         if self._user:
             headers["Impersonate-User"] = self._user
         try:
-            limit = aiohttp.ClientTimeout(total=timeout)
+            limit = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECTED_WITHIN, sock_read=SILENT_FOR)
             answer = await self._api.call_api(
                 method, url, headers, body, _request_timeout=limit, _preload_content=False
             )

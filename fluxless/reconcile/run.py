@@ -74,11 +74,8 @@ class Run:
 
     async def rest(self, seconds: float) -> None:
         """Wait without keeping others from being worked on."""
-        self.services.slots.release()
-        try:
+        async with self.services.slots.given_back(self.cluster.name):
             await asyncio.sleep(seconds)
-        finally:
-            await self.services.slots.acquire()
 
     def tell(self, event: Event) -> None:
         """Queue an event; it is sent with the status."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,9 +9,7 @@ from dataclasses import dataclass, field
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.artifacts.store import Store
 from fluxless.reconcile.remotes import Remotes
-
-AT_ONCE = 16
-"""Objects that a worker works on at the same time; an API server takes about as many requests at once (measured)."""
+from fluxless.reconcile.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +47,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The store, the worker's artifact cache, the settings, the clock (seconds since the epoch), remote clusters.
-
-    The slots limit how many objects are worked on at the same time: more would only make each of them take longer.
+    """The store, the worker's artifact cache, the settings, the clock (seconds since the epoch), remote clusters, and
+    the slots of the worker.
     """
 
     store: Store
@@ -60,4 +56,4 @@ class Services:
     settings: Settings = field(default_factory=Settings)
     clock: Callable[[], float] = time.time
     remotes: Remotes = field(default_factory=Remotes)
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    slots: Slots = field(default_factory=Slots)

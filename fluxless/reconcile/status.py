@@ -8,6 +8,7 @@ from typing import Any
 
 from fluxless.api import conditions
 from fluxless.api.conditions import Status as ConditionStatus
+from fluxless.api.duration import format_duration
 from fluxless.api.timestamps import format_timestamp
 
 RECONCILE_ANNOTATION = "reconcile.fluxcd.io/requestedAt"
@@ -71,7 +72,7 @@ class StatusDraft:
         entry: dict[str, Any] = dict(same or fresh)
         entry |= {
             "lastReconciled": now,
-            "lastReconciledDuration": f"{seconds:.3f}s",
+            "lastReconciledDuration": format_duration(round(seconds, 3)),
             "lastReconciledStatus": status,
             "totalReconciliations": entry["totalReconciliations"] + 1,
             "metadata": metadata,

@@ -30,7 +30,7 @@ from tests.parity.corpus import SCENARIOS
 from tests.parity.differences import known
 from tests.parity.play import Played, Side
 from tests.parity.scenario import Scenario
-from tools import binaries
+from tools import binaries, controllers
 from tools.devcluster import launcher as devcluster
 from tools.gitserver import GitServer
 
@@ -131,8 +131,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="names of scenarios, as a pattern")
     parser.add_argument("--keep", type=Path, help="a folder for the records of both sides")
     arguments = parser.parse_args()
-    missing = [variable for variable in flux_side.BINARIES.values() if not os.environ.get(variable)]
-    if missing:
+    if missing := controllers.missing():
         print(f"set {' and '.join(missing)} to Flux's binaries", file=sys.stderr)
         return 2
     scenarios = [scenario for scenario in SCENARIOS if fnmatchcase(scenario.name, arguments.only)]

@@ -112,7 +112,7 @@ async def _record(out: Path) -> None:
     from fluxless.engine.engine import Engine
     from fluxless.kube.connect import ClusterConfig, connect
     from fluxless.reconcile.services import Services
-    from tests.support.controllers import Controllers, install_other_kinds
+    from tools.controllers import Controllers, define_other_kinds
     from tools.devcluster import launcher
     from tools.gitserver import GitServer
 
@@ -123,10 +123,10 @@ async def _record(out: Path) -> None:
         (folder / "git").mkdir()
         server = GitServer(folder / "git")
         await server.start()
-        both = Controllers(folder / "controllers", config, "sample")
+        both = Controllers(folder / "controllers", config, namespace="sample")
         try:
             await install(cluster)
-            await install_other_kinds(cluster)
+            await define_other_kinds(cluster)
             await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sample"}})
             store = DirectoryStore(folder / "store")
             flux = Flux(Engine({}, Services(store, ArtifactCache(store, folder / "cache"))), cluster, "sample", store)

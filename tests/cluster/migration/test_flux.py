@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from fluxless.apply.fields import own_entry
+from fluxless.cli.takeover import forget_artifacts
 from tests.cluster.migration.record import FILES, INVENTORY, ask, await_ready, create, objects
-from tests.support.controllers import Controllers, given, install_other_kinds
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map
+from tools.controllers import Controllers, define_other_kinds, missing
 
 pytestmark = pytest.mark.cluster
 LEFT = Path(__file__).parent / "left_by_flux.json"
@@ -72,9 +73,9 @@ async def _replay(flux: Flux, left: dict[str, Any]) -> None:
 
 @pytest.fixture
 def controllers(tmp_path: Path, control_plane: Path, namespace: str) -> Iterator[Controllers]:
-    if not given():
-        pytest.skip("FLUX_SOURCE_CONTROLLER and FLUX_KUSTOMIZE_CONTROLLER name no binaries")
-    both = Controllers(tmp_path / "controllers", control_plane, namespace)
+    if missing():
+        pytest.skip(f"{' and '.join(missing())} name no binaries")
+    both = Controllers(tmp_path / "controllers", control_plane, namespace=namespace)
     yield both
     both.stop()
 
@@ -82,7 +83,7 @@ def controllers(tmp_path: Path, control_plane: Path, namespace: str) -> Iterator
 async def test_there_and_back_with_the_controllers_themselves(flux: Flux, repo: Repo, controllers: Controllers) -> None:
     repo.push(dict(FILES))
     await create(flux, repo)
-    await install_other_kinds(flux.cluster)
+    await define_other_kinds(flux.cluster)
     await asyncio.to_thread(controllers.start)
     await await_ready(flux)
     await asyncio.to_thread(controllers.stop)
@@ -94,6 +95,7 @@ async def test_there_and_back_with_the_controllers_themselves(flux: Flux, repo: 
     assert ready(await flux.ks("app")) == ("True", "ReconciliationSucceeded"), message(await flux.ks("app"))
     assert _versions(await objects(flux)) == before
 
+    await forget_artifacts(flux.cluster, flux.namespace)
     await asyncio.to_thread(controllers.start)
     await ask(flux)
     assert _versions(await objects(flux)) == before
