@@ -1,0 +1,101 @@
+"""`python -m tools.bench [--sizes 100,500,1000] [--only create,chain,webhook,objects,failing,clusters,import]`.
+
+With FLUX_SOURCE_CONTROLLER and FLUX_KUSTOMIZE_CONTROLLER, `--only flux,create` measures Flux's own controllers first,
+and compares with that instead of the figures of the design.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import statistics
+import subprocess
+import sys
+
+from fluxless.kube.connect import ClusterConfig, connect
+from tools import controllers, environment, processes
+from tools.bench import clusters, theirs
+from tools.bench.meter import Meter, out
+from tools.bench.single import FLUX, Single
+from tools.bench.work import OBJECTS, Work
+from tools.places import ROOT, STATE
+from tools.sample import Repository
+
+FOLDER = STATE / "bench"
+ONE_CLUSTER = ("create", "chain", "webhook", "objects", "failing")
+
+
+async def _one_cluster(only: set[str], sizes: list[int], beside: theirs.Figures) -> list[str]:
+    folder = FOLDER / "single"
+    env = await asyncio.to_thread(environment.up, folder, timer="*/1 * * * * *", host_arguments=("--no-replay-check",))
+    cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
+    try:
+        worker = processes.running(folder, "host")
+        if worker is None:
+            raise RuntimeError("the function host does not run")
+        meter = Meter(env.kubeconfig, [worker], FLUX | beside)
+        repository = Repository(folder / "work", env.git_root / "bench.git")
+        repository.create({"podinfo/objects.yaml": OBJECTS})
+        work = Work(cluster, env.git_url)
+        await work.prepare()
+        single = Single(env, work, meter, repository)
+        if "create" in only:
+            await single.sizes(sizes)
+        for name in ONE_CLUSTER[1:]:
+            if name in only:
+                await getattr(single, name)()
+        return meter.rows
+    finally:
+        await cluster.close()
+        await asyncio.to_thread(environment.down, folder)
+
+
+async def _run(only: set[str], sizes: list[int]) -> list[str]:
+    rows: list[str] = []
+    beside: theirs.Figures = {}
+    if "flux" in only:
+        beside, rows = await theirs.measure(FOLDER / "flux", sizes)
+    if only & set(ONE_CLUSTER):
+        rows += await _one_cluster(only, sizes, beside)
+    if "clusters" in only:
+        for count in (10, 100):
+            rows += await clusters.run(FOLDER / f"clusters-{count}", count)
+    if "import" in only:
+        seconds = statistics.median(_import_time() for _ in range(3))
+        rows.append(f"| import function_app | {seconds:.2f} s | | | |")
+    return rows
+
+
+def _import_time() -> float:
+    code = "import time; t = time.perf_counter(); import function_app; print(time.perf_counter() - t)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    return float(done.stdout)
+
+
+def main() -> int:
+    """Set up, measure, print a table, take down."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench")
+    parser.add_argument("--sizes", default="100,500,1000")
+    parser.add_argument("--only", default="create,chain,webhook,objects,failing,clusters,import")
+    options = parser.parse_args()
+    only = set(options.only.split(","))
+    if "flux" in only and controllers.missing():
+        out.print(f"set {' and '.join(controllers.missing())} to Flux's binaries")
+        return 2
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    try:
+        rows = asyncio.run(_run(only, [int(size) for size in options.sizes.split(",")]))
+    except (RuntimeError, TimeoutError) as error:
+        out.print(f"[red]error:[/red] {error or 'timed out'}")
+        return 1
+    out.print("\n| measure | time | requests | memory | beside Flux |\n|---|---|---|---|---|")
+    for row in rows:
+        out.print(row)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
