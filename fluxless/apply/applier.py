@@ -102,13 +102,14 @@ async def apply_set(
     before_create: Callable[[Inventory], Awaitable[None]] | None = None,
     custom_stage: Collection[tuple[str, str]] = (),
     leave_drift: bool = False,
+    awaited: bool = False,
 ) -> Applied:
     """Apply the whole set, or say everything that is wrong with its first bad stage.
 
     `salt` goes into the digests of the record (see `rendered_digest`). `before_create` gets the objects that may come
     to exist, before the first of them does. With `leave_drift`, objects whose manifest is the old one are reported
-    instead of applied. Raises `StageProblem`, or another `ApiProblem` when the cluster does not
-    answer.
+    instead of applied; `awaited` as in `drift.compare`. Raises `StageProblem`, or another `ApiProblem` when the
+    cluster does not answer.
     """
     ordered = sorted(manifests, key=lambda manifest: sort_key(identify(manifest.object)))
     stages: dict[order.Stage, list[Manifest]] = defaultdict(list)
@@ -121,7 +122,7 @@ async def apply_set(
         for number in sorted(stages):
             stage, failures = await resolve(cluster, stages[number], defined, salt)
             items += stage
-            await _leave_out(census, stage, previous)
+            await _leave_out(census, stage, previous, awaited)
             failures += await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
             if failures:
                 raise StageProblem(failures)
@@ -167,7 +168,7 @@ class _Announcement:
             await tell(self._new)
 
 
-async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord) -> None:
+async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord, awaited: bool) -> None:
     """Mark what needs no request: kept hands off, or unchanged in manifest and ownership."""
     kinds: dict[Resource, list[Item]] = defaultdict(list)
     for item in stage:
@@ -184,7 +185,7 @@ async def _leave_out(census: Census, stage: list[Item], previous: AppliedRecord)
             if sighting is not None and sighting.hands_off:
                 item.action = "skipped"
             else:
-                item.drift = drift.compare(previous.entries[item.id], sighting, previous.owner)
+                item.drift = drift.compare(previous.entries[item.id], sighting, previous.owner, awaited=awaited)
                 item.action = "" if item.drift else "unchanged"
 
     await each(compare, kinds)
@@ -235,13 +236,20 @@ def _applied(census: Census, items: list[Item], owner: Owner, previous: AppliedR
 
 def _entry(census: Census, item: Item, previous: AppliedRecord) -> Entry:
     version = version_of(item.object["apiVersion"])
+    fleeting = _fleeting(item.object)
     if item.action == "drifted":  # what we know of it stays true until somebody applies it
         return replace(previous.entries[item.id], version=version)
     if item.live is not None:
         sighting = census.sight(item.live)
         # An object that is out of our hands has no mark, so that it is applied as soon as it is given back.
-        return Entry(version, item.digest, sighting.uid, "" if sighting.hands_off else sighting.mark)
+        return Entry(version, item.digest, sighting.uid, "" if sighting.hands_off else sighting.mark, fleeting)
     known = previous.entries.get(item.id)
     if item.action == "unchanged" and known is not None:
         return replace(known, version=version)
-    return Entry(version, item.digest, "", "")
+    return Entry(version, item.digest, "", "", fleeting)
+
+
+def _fleeting(obj: KubeObject) -> bool:
+    """Whether Kubernetes deletes the object once it has finished."""
+    job = (obj["apiVersion"], obj["kind"]) == ("batch/v1", "Job")
+    return job and (obj.get("spec") or {}).get("ttlSecondsAfterFinished") is not None

@@ -36,10 +36,13 @@ class Finding:
     owner: tuple[str, str] = ("", "")
 
 
-def compare(entry: Entry, sighting: Sighting | None, owner: tuple[str, str]) -> Drift | None:
-    """The drift of one object; `owner` is what its owner labels should say. Directives are the caller's business."""
+def compare(entry: Entry, sighting: Sighting | None, owner: tuple[str, str], *, awaited: bool = False) -> Drift | None:
+    """The drift of one object; `owner` is what its owner labels should say. Directives are the caller's business.
+
+    With `awaited`, a health check looks at the object: a fleeting one may have finished and gone.
+    """
     if sighting is None:
-        return Drift.MISSING
+        return None if awaited and entry.fleeting else Drift.MISSING
     if sighting.uid != entry.uid:
         return Drift.RECREATED
     if sighting.owner != owner:
@@ -50,12 +53,12 @@ def compare(entry: Entry, sighting: Sighting | None, owner: tuple[str, str]) -> 
 
 
 async def drifted(
-    census: Census, record: AppliedRecord, *, since: float = 0.0, status: bool = False
+    census: Census, record: AppliedRecord, *, since: float = 0.0, status: bool = False, awaited: bool = False
 ) -> Mapping[str, Finding]:
     """The objects of the record that have drifted, by id: one LIST per kind, shared through the census.
 
     Objects that the cluster's users put out of our hands (KC-83, KC-84) never drift. `since` and `status` as in
-    `Census.look`. Raises `ApiProblem` when the cluster does not answer.
+    `Census.look`, `awaited` as in `compare`. Raises `ApiProblem` when the cluster does not answer.
     """
 
     kinds: dict[tuple[str, str], dict[Key, str]] = defaultdict(dict)
@@ -73,7 +76,7 @@ async def drifted(
         found: dict[str, Finding] = {}
         for key, id_ in ids.items():
             sighting = sightings.get(key)
-            drift = compare(record.entries[id_], sighting, record.owner)
+            drift = compare(record.entries[id_], sighting, record.owner, awaited=awaited)
             if drift is not None and not (sighting is not None and sighting.hands_off):
                 found[id_] = Finding(drift, sighting.owner if sighting is not None else ("", ""))
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fluxless.api.failure import Failure, FailureClass
@@ -79,13 +79,15 @@ async def look(
     targets: Iterable[Target],
     *,
     known: Mapping[str, KubeObject] | None = None,
+    fleeting: Collection[str] = (),
     since: float = 0.0,
     judge: Callable[[KubeObject], Status] = status_of,
 ) -> Look:
     """Look at all targets; one LIST per kind, shared through the census.
 
     `known` are objects that the API server has just returned, by inventory id: those that are ready in it are not
-    looked up, the others count as pending until the next look. `judge` tells the status of an object that exists.
+    looked up, the others count as pending until the next look. `fleeting` are the ids of objects that are ready when
+    they are gone (KC-94). `judge` tells the status of an object that exists.
     Raises `ApiProblem`.
     """
     found = Look()
@@ -106,8 +108,10 @@ async def look(
             return
         for target in kinds[kind]:
             obj = await census.whole(resource, target.namespace, target.name, since=since)
-            missing = Status(State.NOT_FOUND, "Resource not found")
-            _sort(found, target, judge(obj) if obj is not None else missing)
+            if obj is not None:
+                _sort(found, target, judge(obj))
+            elif str(target.id) not in fleeting:
+                found.pending[target] = Status(State.NOT_FOUND, "Resource not found")
 
     await each(inspect, kinds)
     return found

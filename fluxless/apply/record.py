@@ -14,12 +14,26 @@ from fluxless.apply.inventory import Inventory
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One applied object. `mark` is the fingerprint of our ownership (see `fields.fingerprint`)."""
+    """One applied object. `mark` is the fingerprint of our ownership (see `fields.fingerprint`).
+
+    `fleeting` is true for a Job that Kubernetes deletes once it has finished (KC-94).
+    """
 
     version: str
     digest: str
     uid: str
     mark: str
+    fleeting: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        stored = {"v": self.version, "digest": self.digest, "uid": self.uid, "mark": self.mark}
+        return {**stored, "fleeting": True} if self.fleeting else dict(stored)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Entry:
+        """Read the stored form. Raises `KeyError` for anything else."""
+        return cls(data["v"], data["digest"], data["uid"], data["mark"], data.get("fleeting", False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +57,7 @@ class AppliedRecord:
             "inputs": self.inputs,
             "revision": self.revision,
             "owner": list(self.owner),
-            "entries": {
-                id_: {"v": entry.version, "digest": entry.digest, "uid": entry.uid, "mark": entry.mark}
-                for id_, entry in self.entries.items()
-            },
+            "entries": {id_: entry.to_json() for id_, entry in self.entries.items()},
             "pending": dict(self.pending),
         }
 
@@ -61,10 +72,7 @@ class AppliedRecord:
                 inputs=str(data["inputs"]),
                 revision=str(data["revision"]),
                 owner=(name, namespace),
-                entries={
-                    id_: Entry(entry["v"], entry["digest"], entry["uid"], entry["mark"])
-                    for id_, entry in data["entries"].items()
-                },
+                entries={id_: Entry.from_json(entry) for id_, entry in data["entries"].items()},
                 pending=dict(data["pending"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError):

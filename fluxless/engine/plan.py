@@ -116,8 +116,9 @@ def _request(obj: dict[str, Any]) -> str:
 
 
 def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) -> Lane | None:
-    """The lane in which the object is due, or None."""
-    change = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.CHANGE
+    """The lane in which the object is due, or None. What has failed before comes after what has not."""
+    again = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.RETRY
+    change = Lane.SOURCE if ref.kind in SOURCE_KINDS else again if entry.state == State.RETRY else Lane.CHANGE
     if _only_noted(obj):
         return Lane.CHECK
     if not entry.state or entry.batch:  # never started, or lost with the worker that had it
@@ -137,7 +138,7 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
     if entry.next is not None and now >= entry.next:
         if entry.state == State.READY:
             return check
-        return Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.RETRY
+        return again
     return None
 
 

@@ -6,6 +6,7 @@ finds nothing to apply and looks once more.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fluxless.api import conditions, reasons
@@ -72,9 +73,10 @@ def _explicit(check: dict[str, Any], namespace: str) -> Target:
 async def _look_for_a_while(run: KustomizationRun, targets: list[Target], judge: Judge) -> Look:
     """Look until all is well, something has failed, or the step has waited long enough."""
     known = run.applied.live if run.applied is not None else {}
-    census = run.census
+    fleeting = {id_ for id_, entry in run.memory.applied.entries.items() if entry.fleeting}
+    look_once = partial(look, run.census, targets, fleeting=fleeting, judge=judge)
     asked = run.services.clock()
-    found = await look(census, targets, known=known, judge=judge)  # the census of a step is never older than its survey
+    found = await look_once(known=known)  # the census of a step is never older than its survey
     if not found.pending or found.failed:
         return found
     run.say("Running health checks")
@@ -82,7 +84,7 @@ async def _look_for_a_while(run: KustomizationRun, targets: list[Target], judge:
     while found.pending and not found.failed and run.services.clock() < until:
         await run.rest(pause)
         # Looks of other steps that began after our last one count for us as well: one LIST serves all who wait.
-        found, asked = await look(census, targets, since=asked + pause / 2, judge=judge), run.services.clock()
+        found, asked = await look_once(since=asked + pause / 2), run.services.clock()
         pause = min(LONGEST_PAUSE, pause * 2)
     return found
 

@@ -99,7 +99,8 @@ async def detect_drift(run: KustomizationRun) -> None:
     record = run.memory.applied
     if record.inputs == run.inputs and not record.pending and not run.memory.floating:
         wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))
-        run.drifted = await drifted(run.census, record, status=wait)
+        awaited = run.memory.checking_since is not None
+        run.drifted = await drifted(run.census, record, status=wait, awaited=awaited)
         _tell_of_rivals(run)
 
 
@@ -136,6 +137,7 @@ async def apply(run: KustomizationRun) -> None:
             before_create=lambda inventory: _write_ahead(run, inventory),
             custom_stage=run.services.settings.custom_stage_kinds,
             leave_drift=reports(run),
+            awaited=run.drifted is not None and run.memory.checking_since is not None,
         )
     except Stalled:
         raise

@@ -102,3 +102,27 @@ async def test_expressions_of_the_user_decide_for_their_kinds(flux: Flux, repo: 
     await flux.kustomization("app", wait=True, healthCheckExprs=[rule | {"current": "("}])
     await flux.run(patience=1)
     assert ready(await flux.ks("app")) == ("False", "InvalidCELExpression")
+
+
+async def test_a_job_that_is_gone_after_it_has_finished_is_ready_and_not_run_again_while_others_are_awaited(
+    flux: Flux, repo: Repo
+) -> None:
+    """KC-94."""
+    ttl = "spec:\n  ttlSecondsAfterFinished: 0\n"
+    repo.push({"job.yaml": (JOB % "false").replace("spec:\n", ttl, 1), "web.yaml": deployment("web", fails=True)})
+    await flux.source(repo)
+    await flux.kustomization("app", wait=True, timeout="5m")
+    with pytest.raises(TimeoutError):
+        await flux.run(limit=8)
+    assert await flux.get("batch/v1", "Job", "work") is None
+    assert ready(await flux.ks("app"))[0] == "Unknown"
+    written = [event["message"] for event in await flux.events("app") if "Job" in event.get("message", "")]
+    assert [line for text in written for line in text.splitlines() if "Job" in line] == [
+        f"Job/{flux.namespace}/work created"
+    ]
+    repo.push({"web.yaml": None})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    app = await flux.ks("app")
+    assert ready(app) == ("True", "ReconciliationSucceeded"), message(app)
+    assert app["status"]["inventory"]["entries"]

@@ -108,6 +108,19 @@ def test_suspended_objects_are_left_alone_and_due_at_once_when_resumed() -> None
     assert clock.started(world(source(), kustomization("a")), T + 701, {"b2"}) == ["K/a"]
 
 
+def test_what_has_failed_before_comes_after_what_has_not() -> None:
+    """A commit reaches the healthy ones first."""
+    clock = Clockwork()
+    names = [f"{state}-{number:02}" for state in ("bad", "good") for number in range(30)]
+    plan = clock.plan(world(source(), *(kustomization(name) for name in names)), T)
+    for batch, refs in plan.batches.items():
+        states = [State.RETRY if ref.name.startswith("bad") else State.READY for ref in refs]
+        clock.schedule.settle(batch, [Outcome(state, 600.0) for state in states])
+    newer = world(source(revision="main@sha1:2"), *(kustomization(name) for name in names))
+    batches = [[ref.name.partition("-")[0] for ref in refs] for refs in clock.plan(newer, T + 1).batches.values()]
+    assert [set(names) for names in batches] == [{"good"}, {"good"}, {"bad"}, {"bad"}]
+
+
 def test_a_suspension_of_a_ready_object_is_noted_once() -> None:
     """A parent that waits for it, or kubectl, looks at the generation: so do Flux's controllers (CM-8)."""
     clock = Clockwork()
