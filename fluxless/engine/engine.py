@@ -32,7 +32,7 @@ from fluxless.kube.errors import NotFound
 from fluxless.reconcile import records, survey
 from fluxless.reconcile import world as worlds
 from fluxless.reconcile.configs import ConfigWatch
-from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.outcome import FAILED, Outcome, State
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.survey import Survey
@@ -195,7 +195,8 @@ class Engine:
     async def reconcile(self, name: str, batch: str) -> list[list[Any]]:
         """Work on every object of a batch; outcomes in the batch's order. One object's failure is its own."""
         document, _ = await records.read_json(self.services.store, records.schedule_name(name))
-        refs = Schedule.from_json(document).batch(batch)
+        schedule = Schedule.from_json(document)
+        refs = schedule.batch(batch)
         if not refs:
             return []
         found = await self._survey_for(name, batch)
@@ -205,7 +206,7 @@ class Engine:
             obj = found.world.get(ref)
             if obj is None:
                 return Outcome(State.GONE)
-            async with self.services.slots.taken(name):
+            async with self.services.slots.taken(name, failing=schedule.entries[ref].state in FAILED):
                 outcome, record = await reconcile_object(obj, found, self.services)
             if record is not None:
                 runs.append(record)

@@ -20,7 +20,7 @@ from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile import configs, suspension
 from fluxless.reconcile.dependencies import Blocked, artifact_of, source_of, waits_for
-from fluxless.reconcile.outcome import State
+from fluxless.reconcile.outcome import FAILED, State
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.world import Ref, World
 
@@ -118,7 +118,7 @@ def _request(obj: dict[str, Any]) -> str:
 def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) -> Lane | None:
     """The lane in which the object is due, or None. What has failed before comes after what has not."""
     again = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.RETRY
-    change = Lane.SOURCE if ref.kind in SOURCE_KINDS else again if entry.state == State.RETRY else Lane.CHANGE
+    change = Lane.SOURCE if ref.kind in SOURCE_KINDS else again if entry.state in FAILED else Lane.CHANGE
     if _only_noted(obj):
         return Lane.CHECK
     if not entry.state or entry.batch:  # never started, or lost with the worker that had it

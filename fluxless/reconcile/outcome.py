@@ -17,6 +17,10 @@ class State(StrEnum):
     GONE = "g"
 
 
+FAILED = frozenset({State.RETRY.value, State.STALLED.value})
+"""The ends of a step that has failed: the next one comes after those of objects that are well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`after` is the number of seconds until the next look: None leaves it to the plan.

@@ -15,6 +15,7 @@ from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.events import Event, emit
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
+from fluxless.reconcile.slots import given_back
 from fluxless.reconcile.status import RECONCILE_ANNOTATION, StatusDraft
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.world import Ref
@@ -74,7 +75,7 @@ class Run:
 
     async def rest(self, seconds: float) -> None:
         """Wait without keeping others from being worked on."""
-        async with self.services.slots.given_back(self.cluster.name):
+        async with given_back():
             await asyncio.sleep(seconds)
 
     def tell(self, event: Event) -> None:
