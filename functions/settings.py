@@ -48,6 +48,9 @@ TIMER = AppSetting("FLUXLESS_TIMER", "*/30 * * * * *")
 TASK_HUB = AppSetting("FLUXLESS_TASK_HUB")
 ARTIFACT_BASE_URL = AppSetting("FLUXLESS_ARTIFACT_BASE_URL")
 DEFAULT_SERVICE_ACCOUNT = AppSetting("FLUXLESS_DEFAULT_SERVICE_ACCOUNT")
+WATCH_LABEL_SELECTOR = AppSetting("FLUXLESS_WATCH_LABEL_SELECTOR")
+ADDITIVE_READY_EXPR = AppSetting("FLUXLESS_ADDITIVE_READY_EXPR", "false")
+FAIL_FAST = AppSetting("FLUXLESS_FAIL_FAST", "true")
 NO_CROSS_NAMESPACE_REFS = AppSetting("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "false")
 PRUNE_LIMIT = AppSetting("FLUXLESS_PRUNE_LIMIT")
 DRIFT_MODE = AppSetting("FLUXLESS_DRIFT_MODE", "correct")
@@ -72,6 +75,9 @@ def reconciliation() -> Settings:
     return Settings(
         artifact_base_url=base,
         no_cross_namespace_refs=NO_CROSS_NAMESPACE_REFS.on(),
+        watch_selector=_watch_selector(),
+        fail_fast=FAIL_FAST.on(),
+        additive_expressions=ADDITIVE_READY_EXPR.on(),
         default_service_account=DEFAULT_SERVICE_ACCOUNT.read(),
         prune_limit=_prune_limit(),
         report_drift=_report_drift(),
@@ -81,6 +87,18 @@ def reconciliation() -> Settings:
         sops_age_secret=_sops_age_secret(),
         object_level_identity=OBJECT_LEVEL_IDENTITY.on(),
     )
+
+
+def _watch_selector() -> str:
+    from fluxless.api.selector import selects
+
+    text = WATCH_LABEL_SELECTOR.read()
+    try:
+        selects(text, {})
+    except ValueError:
+        step = "write it like sharding.fluxcd.io/key=shard1 or !sharding.fluxcd.io/key"
+        raise WATCH_LABEL_SELECTOR.wrong("is no label selector", step) from None
+    return text
 
 
 def _prune_limit() -> str:

@@ -51,7 +51,7 @@ class Look:
 
     def pending_text(self) -> str:
         """Flux's words for a wait that is over."""
-        return f"timeout waiting for: [{_list(self.pending)}]"
+        return f"timeout waiting for: [{_list({**self.failed, **self.pending})}]"
 
     def failed_text(self) -> str:
         """Flux's words for objects that will not get there by themselves."""

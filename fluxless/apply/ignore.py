@@ -11,15 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fluxless.api.selector import selects
 from fluxless.apply import fields
 from fluxless.apply.objects import KubeObject, copy_json, group_of, version_of
 from fluxless.apply.owner import annotations_of, labels_of
-
-_TERM = re.compile(
-    r"\s*(?:(?P<absent>!)\s*(?P<no>[^\s,=!()]+)"
-    r"|(?P<key>[^\s,=!()]+)\s*"
-    r"(?:(?P<op>==|=|!=)\s*(?P<value>[^\s,]*)|\s*(?P<set>in|notin)\s*\((?P<values>[^)]*)\))?)\s*(?:,|$)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +59,6 @@ def leave_to_others(obj: KubeObject, live: KubeObject, rules: Iterable[Rule], ma
         elif _has(changed, path) and _has(live, path):
             _set(changed, path, _get(live, path))
     return changed
-
-
-def selects(selector: str, present: Mapping[str, str]) -> bool:
-    """A label selector, as kubectl takes it. Raises ValueError for one that cannot be read."""
-    position = 0
-    while position < len(selector):
-        match = _TERM.match(selector, position)
-        if match is None or match.end() == position:
-            raise ValueError(f"{selector!r} is no label selector")
-        position = match.end()
-        if not _holds(match, present):
-            return False
-    return True
-
-
-def _holds(match: re.Match[str], present: Mapping[str, str]) -> bool:
-    if match["absent"]:
-        return match["no"] not in present
-    value = present.get(match["key"])
-    if match["set"]:
-        among = value in {item.strip() for item in match["values"].split(",")}
-        return among if match["set"] == "in" else not among
-    if match["op"]:
-        return (value == match["value"]) == (match["op"] != "!=")
-    return value is not None
 
 
 def _pointer(text: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from fluxless.reconcile.outcome import FAILED, Outcome, State
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.survey import Survey
-from fluxless.reconcile.world import Ref
+from fluxless.reconcile.world import Ref, Rules
 
 log = logging.getLogger("fluxless.engine")
 
@@ -175,7 +175,7 @@ class Engine:
             self._kinds,
             self.services.clock,
             watch,
-            default_account=settings.default_service_account,
+            rules=Rules(settings.default_service_account, settings.additive_expressions, settings.watch_selector),
             managers=managers_to_take_over(settings.override_managers),
         )
         self._surveys[name] = taken

@@ -17,6 +17,7 @@ from typing import Any
 
 from fluxless.api import conditions
 from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
+from fluxless.api.selector import selects
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile import configs, suspension
 from fluxless.reconcile.dependencies import Blocked, artifact_of, source_of, waits_for
@@ -62,7 +63,7 @@ def make(
     lanes: dict[Lane, list[Ref]] = {lane: [] for lane in Lane}
     counts = {"objects": 0, "due": 0, "held": 0, "inFlight": 0}
     for ref, obj in sorted(world.objects.items()):
-        if not _ours(obj):
+        if not _ours(obj, world.rules.selector):
             schedule.entries.pop(ref, None)
             continue
         counts["objects"] += 1
@@ -89,9 +90,13 @@ def make(
     return Plan(batches, _wake_up(schedule, in_flight, now), counts)
 
 
-def _ours(obj: dict[str, Any]) -> bool:
-    """Suspended objects are left alone once that is noted (CM-8), deleted ones unless they wait for our finalizer."""
+def _ours(obj: dict[str, Any], selector: str) -> bool:
+    """Suspended objects are left alone once that is noted (CM-8), deleted ones unless they wait for our finalizer, and
+    those that the selector leaves to somebody else (CM-13).
+    """
     metadata = obj["metadata"]
+    if not selects(selector, metadata.get("labels") or {}):
+        return False
     if metadata.get("deletionTimestamp"):
         return FINALIZER in (metadata.get("finalizers") or [])
     return not suspension.is_suspended(obj) or not suspension.is_noted(obj)

@@ -45,14 +45,14 @@ async def prune(run: KustomizationRun) -> None:
     if pruned.changes:
         run.changes += pruned.changes
         text = "\n".join(f"{subject} {action}" for subject, action in pruned.changes)
-        run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
+        run.tell(Event("Normal", reasons.PROGRESSING, text, run.revisions))
     record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
     same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on
     run.memory = Memory(record, run.memory.checking_since if same else None, run.build.floating)
     await run.save_memory()
     if pruned.failures:
         reason = reasons.PRUNE_HELD if hold else reasons.PRUNE_FAILED
-        run.status.remember(run.checksum, reason, run.seconds(), {"revision": run.revision})
+        run.status.remember(run.checksum, reason, run.seconds(), run.revisions)
         raise Transient(reason, pruned.failures)
 
 
@@ -60,7 +60,7 @@ def _tell_moved(run: KustomizationRun, taken: Mapping[str, Ref]) -> None:
     known = run.memory.applied.pending
     lines = [f"{parse_id(id_).subject} moves to {owner}" for id_, owner in taken.items() if id_ not in known]
     if lines:
-        run.tell(Event("Normal", reasons.PROGRESSING, "\n".join(lines), {"revision": run.revision}))
+        run.tell(Event("Normal", reasons.PROGRESSING, "\n".join(lines), run.revisions))
 
 
 def _notes(run: KustomizationRun) -> dict[str, str]:

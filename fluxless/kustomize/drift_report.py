@@ -47,12 +47,12 @@ async def tell_of_drift(run: KustomizationRun) -> None:
     reporting, text = reports(run), describe(found)
     if not reporting:
         run.status.unmark(CONDITION)
-        run.tell(Event("Normal", reasons.DRIFT_CORRECTED, text, {"revision": run.revision}))
+        run.tell(Event("Normal", reasons.DRIFT_CORRECTED, text, run.revisions))
     else:
         run.status.mark(CONDITION, "True", reasons.DRIFT_DETECTED, text)
         run.only_reported = run.drifted is not None
         if known is None or known.get("message") != text:
-            run.tell(Event("Warning", reasons.DRIFT_DETECTED, text, {"revision": run.revision}))
+            run.tell(Event("Warning", reasons.DRIFT_DETECTED, text, run.revisions))
     await _remember(run, found, "reported" if reporting else "corrected")
 
 

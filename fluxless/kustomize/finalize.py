@@ -30,7 +30,7 @@ async def finalize(run: KustomizationRun) -> Outcome:
     if _deletes(run) and inventory and not await account_exists(run):
         left = "\n".join(parse_id(id_).subject for id_ in inventory)
         text = f"unable to prune objects: the account to impersonate is gone\n{left}"
-        run.tell(Event("Warning", reasons.PRUNE_FAILED, text, {"revision": run.revision}))
+        run.tell(Event("Warning", reasons.PRUNE_FAILED, text, run.revisions))
     elif _deletes(run) and inventory:
         await open_target(run)
         inventory = restrict(inventory, inventory.keys() - (await moved(run, inventory)).keys())
@@ -57,7 +57,7 @@ def _tell(run: KustomizationRun, pruned: Pruned) -> None:
     if pruned.changes:
         text = "\n".join(f"{subject} {action}" for subject, action in pruned.changes)
         run.changes += pruned.changes
-        run.tell(Event("Normal", reasons.RECONCILIATION_SUCCEEDED, text, {"revision": run.revision}))
+        run.tell(Event("Normal", reasons.RECONCILIATION_SUCCEEDED, text, run.revisions))
 
 
 async def _await_termination(run: KustomizationRun, inventory: dict[str, str]) -> None:

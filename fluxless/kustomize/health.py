@@ -77,11 +77,11 @@ async def _look_for_a_while(run: KustomizationRun, targets: list[Target], judge:
     look_once = partial(look, run.census, targets, fleeting=fleeting, judge=judge)
     asked = run.services.clock()
     found = await look_once(known=known)  # the census of a step is never older than its survey
-    if not found.pending or found.failed:
+    if _over(run, found):
         return found
     run.say("Running health checks")
     pause, until = FIRST_PAUSE, run.services.clock() + run.services.settings.health_inline
-    while found.pending and not found.failed and run.services.clock() < until:
+    while not _over(run, found) and run.services.clock() < until:
         await run.rest(pause)
         # Looks of other steps that began after our last one count for us as well: one LIST serves all who wait.
         found, asked = await look_once(since=asked + pause / 2), run.services.clock()
@@ -89,11 +89,16 @@ async def _look_for_a_while(run: KustomizationRun, targets: list[Target], judge:
     return found
 
 
+def _over(run: KustomizationRun, found: Look) -> bool:
+    """Whether looking on cannot change what is to be said; with `fail_fast` the first failed object ends the check."""
+    return not found.pending or (bool(found.failed) and run.services.settings.fail_fast)
+
+
 async def _not_yet(run: KustomizationRun, found: Look, began: float) -> None:
     """Fail, or wait on (raises either)."""
     now = run.services.clock()
     waited = now - began
-    if found.failed:
+    if found.failed and _over(run, found):
         text = f"health check failed after {format_duration(round(waited, 3))}: {found.failed_text()}"
         raise await _failed(run, text, found.failures())
     if waited >= run.timeout:
@@ -117,7 +122,7 @@ async def _failed(run: KustomizationRun, text: str, details: list[Failure]) -> T
         run.memory.checking_since = None
         await run.save_memory()
     run.status.mark("Healthy", "False", reasons.HEALTH_CHECK_FAILED, text)
-    run.status.remember(run.checksum, reasons.HEALTH_CHECK_FAILED, run.seconds(), {"revision": run.revision})
+    run.status.remember(run.checksum, reasons.HEALTH_CHECK_FAILED, run.seconds(), run.revisions)
     step = details[0].next_step if details else ""
     return Transient(reasons.HEALTH_CHECK_FAILED, Failure(FailureClass.HEALTH, text, str(run.ref), next_step=step))
 
@@ -133,4 +138,4 @@ def _tell_passed(run: KustomizationRun, seconds: float) -> None:
         known = run.status.condition("Healthy") or {}
         run.status.mark("Healthy", "True", reasons.SUCCEEDED, str(known.get("message") or text))
     if first or changed:
-        run.tell(Event("Normal", reasons.PROGRESSING, text, {"revision": run.revision}))
+        run.tell(Event("Normal", reasons.PROGRESSING, text, run.revisions))

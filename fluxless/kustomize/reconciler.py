@@ -65,8 +65,12 @@ class KustomizationController:
         if quiet and not run.requested:
             return outcome
         run.status.mark("Ready", "True", reasons.RECONCILIATION_SUCCEEDED, f"Applied revision: {run.revision}")
-        run.status.set(lastAppliedRevision=run.revision, lastAttemptedRevision=run.revision)
-        run.status.remember(run.checksum, reasons.RECONCILIATION_SUCCEEDED, run.seconds(), {"revision": run.revision})
+        run.status.set(
+            lastAppliedRevision=run.revision,
+            lastAttemptedRevision=run.revision,
+            lastAppliedOriginRevision=run.origin_revision,
+        )
+        run.status.remember(run.checksum, reasons.RECONCILIATION_SUCCEEDED, run.seconds(), run.revisions)
         if not quiet:
             text = f"Reconciliation finished in {format_duration(round(run.seconds(), 3))}, "
             text += f"next run in {format_duration(run.interval)}"
@@ -80,7 +84,7 @@ class KustomizationController:
 
     def event_metadata(self, run: KustomizationRun) -> dict[str, str]:
         """CM-20."""
-        return {"revision": run.revision}
+        return run.revisions
 
 
 async def read_expressions(run: KustomizationRun) -> None:
@@ -111,7 +115,7 @@ def _tell_of_rivals(run: KustomizationRun) -> None:
         if finding.drift is Drift.TAKEN and name:
             text = f"{parse_id(id_).subject} belongs to another owner by its labels: Kustomization {namespace}/{name}"
             text += " applies it as well; remove it from one of the two"
-            run.tell(Event("Warning", reasons.SHARED_OBJECT, text, {"revision": run.revision}))
+            run.tell(Event("Warning", reasons.SHARED_OBJECT, text, run.revisions))
 
 
 async def apply(run: KustomizationRun) -> None:
@@ -142,13 +146,13 @@ async def apply(run: KustomizationRun) -> None:
     except Stalled:
         raise
     except Problem as problem:
-        run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), {"revision": run.revision})
+        run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), run.revisions)
         if isinstance(problem, StageProblem):
             _tell_changes(run, problem.done)  # earlier stages are in the cluster all the same
         raise Transient(reasons.RECONCILIATION_FAILED, await explained(run, problem.failures)) from problem
     if run.applied.unknown:
         text = "\n".join(map(str, run.applied.unknown))
-        run.tell(Event("Warning", reasons.UNKNOWN_FIELD, text, {"revision": run.revision}))
+        run.tell(Event("Warning", reasons.UNKNOWN_FIELD, text, run.revisions))
     _tell_changes(
         run, [(change.subject, change.action) for change in run.applied.changes if change.action not in QUIET]
     )
@@ -159,7 +163,7 @@ def _tell_changes(run: KustomizationRun, changes: Iterable[tuple[str, str]]) -> 
     run.changes += changes
     written = [f"{subject} {action}" for subject, action in run.changes if action in WRITTEN]
     if written:
-        run.tell(Event("Normal", reasons.PROGRESSING, "\n".join(written), {"revision": run.revision}))
+        run.tell(Event("Normal", reasons.PROGRESSING, "\n".join(written), run.revisions))
 
 
 def _ignore_rules(run: KustomizationRun) -> list[Rule]:

@@ -82,6 +82,17 @@ class KustomizationRun(Run):
         self.healthy_after: float | None = None  # check_health: seconds, when a check that had to wait has passed
 
     @property
+    def origin_revision(self) -> str | None:
+        """The revision behind that of an OCI artifact (CM-26)."""
+        return (self.artifact.get("metadata") or {}).get("org.opencontainers.image.revision")
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """What events and the history say of the revision (CM-20, CM-24)."""
+        origin = self.origin_revision
+        return {"revision": self.revision} | ({"originRevision": origin} if origin else {})
+
+    @property
     def settled(self) -> bool:
         """Whether the cluster holds what the inputs describe, so that nothing is fetched, rendered or applied."""
         return self.drifted is not None and not self.drifted

@@ -82,9 +82,12 @@ def _expressions(obj: Mapping[str, Any]) -> dict[Ref, str]:
 
 
 def _by_expression(text: str, name: str, obj: Mapping[str, Any], dependency: Mapping[str, Any]) -> str:
-    """What a `readyExpr` says against the dependency; it replaces the built-in check. Raises `InvalidExpression`."""
+    """What a `readyExpr` says against the dependency; in place of the built-in check, or before it.
+
+    Raises `InvalidExpression`.
+    """
     try:
-        holds = expression(text).holds({"self": obj, "dep": dependency})
+        holds = expression(text, "self", "dep").holds({"self": obj, "dep": dependency})
     except EvaluationFailed as problem:
         return f"dependency '{name}' is not ready: {problem.failures[0].message}"
     return "" if holds else f"dependency '{name}' is not ready according to readyExpr eval"
@@ -101,7 +104,8 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
         if ref in expressions:
             if said := _by_expression(expressions[ref], name, obj, dependency):
                 return said, dependency
-            continue
+            if not world.rules.additive:
+                continue
         status = dependency.get("status", {})
         generation = dependency["metadata"].get("generation")
         if status.get("observedGeneration", generation) != generation or not conditions.is_true(dependency, "Ready"):

@@ -41,6 +41,12 @@ class Settings:
     """Whether a kustomization may name bases elsewhere (KC-66); Flux allows it unless told otherwise."""
     override_managers: tuple[str, ...] = ()
     """Flux's `--override-manager`: field managers whose fields are taken over besides kubectl's (KC-86)."""
+    additive_expressions: bool = False
+    """Flux's gate `AdditiveCELDependencyCheck`."""
+    fail_fast: bool = True
+    """False is Flux's gate `DisableFailFastBehavior`: a health check goes on while anything may still become ready."""
+    watch_selector: str = ""
+    """Flux's `--watch-label-selector`: which Flux objects this app works on."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 

@@ -16,7 +16,7 @@ from fluxless.kube.client import Cluster
 from fluxless.reconcile import world as worlds
 from fluxless.reconcile.configs import ConfigWatch
 from fluxless.reconcile.secrets import References
-from fluxless.reconcile.world import World
+from fluxless.reconcile.world import FLUX_RULES, Rules, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ async def take(
     clock: Callable[[], float],
     watch: ConfigWatch | None = None,
     *,
-    default_account: str = "",
+    rules: Rules = FLUX_RULES,
     managers: Managers = TAKEN_OVER,
 ) -> Survey:
     """List the Flux objects now, and look at what they refer to; everything else is read when somebody asks for it.
 
-    `default_account` as in `World`, `managers` as in `Census`.
+    `managers` as in `Census`.
     """
-    world = await worlds.take(cluster, kinds, clock(), default_account)
+    world = await worlds.take(cluster, kinds, clock(), rules)
     if watch is not None:
         world = replace(world, configs=await watch.look(cluster, world.objects.values()))
     return Survey(cluster, world, managers)

@@ -38,12 +38,30 @@ class Ref(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """App settings that decide who works on what, and when: plans and steps must go by the same.
+
+    `default_account` stands for objects that name no service account. `additive` is Flux's gate
+    `AdditiveCELDependencyCheck`: a `readyExpr` comes on top of the built-in check (CM-22). `selector` is Flux's
+    `--watch-label-selector` (CM-13): objects that it does not select are read, and worked on by somebody else.
+    """
+
+    default_account: str = ""
+    additive: bool = False
+    selector: str = ""
+
+
+FLUX_RULES = Rules()
+"""Those of Flux without flags."""
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """`objects` by reference; `taken` is the time (seconds since the epoch) before the first LIST was sent.
 
     `others` are objects of foreign kinds that `dependsOn` names, as the user that its object is worked on as may see
     them: a tenant must not learn by a `readyExpr` what is in somebody else's objects. Nobody reconciles them.
-    `default_account` stands for objects that name none. `configs` are the versions of the ConfigMaps and Secrets that
+    `configs` are the versions of the ConfigMaps and Secrets that
     objects refer to.
     """
 
@@ -51,7 +69,7 @@ class World:
     taken: float
     others: Mapping[tuple[str, Ref], dict[str, Any]] = field(default_factory=dict)
     configs: Mapping[Ref, str] = field(default_factory=dict)
-    default_account: str = ""
+    rules: Rules = FLUX_RULES
 
     def get(self, ref: Ref) -> dict[str, Any] | None:
         """The object as it was, or None when it did not exist."""
@@ -59,10 +77,10 @@ class World:
 
     def dependency(self, obj: Mapping[str, Any], ref: Ref) -> dict[str, Any] | None:
         """What `dependsOn` of the object means by a reference, or None when there is none that it may see."""
-        return self.objects.get(ref) or self.others.get((user_of(obj, self.default_account), ref))
+        return self.objects.get(ref) or self.others.get((user_of(obj, self.rules.default_account), ref))
 
 
-async def take(cluster: Cluster, kinds: Iterable[Kind], now: float, default_account: str = "") -> World:
+async def take(cluster: Cluster, kinds: Iterable[Kind], now: float, rules: Rules = FLUX_RULES) -> World:
     """List every kind at once. A kind whose CRD is not installed has no objects."""
 
     async def objects_of(kind: Kind) -> list[dict[str, Any]]:
@@ -75,8 +93,8 @@ async def take(cluster: Cluster, kinds: Iterable[Kind], now: float, default_acco
     known = tuple(kinds)
     listed = await asyncio.gather(*(objects_of(kind) for kind in known))
     objects = {Ref.of(obj): obj for items in listed for obj in items}
-    others = await _others(cluster, objects.values(), {kind.kind for kind in known}, default_account)
-    return World(objects, now, others, default_account=default_account)
+    others = await _others(cluster, objects.values(), {kind.kind for kind in known}, rules.default_account)
+    return World(objects, now, others, rules=rules)
 
 
 async def _others(

@@ -16,6 +16,7 @@ ROOMS = {
     "azure.functions": ["functions/", "function_app.py"],
     "azure.durable_functions": ["functions/", "function_app.py"],
     "pygit2": ["fluxless/git/"],
+    "cel_expr_python": ["fluxless/reconcile/expressions.py"],
     "subprocess": ["fluxless/process.py"],
 }
 

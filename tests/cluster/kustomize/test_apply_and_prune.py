@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.flux import KUSTOMIZE, Flux, message, ready
+from tests.support.flux import KUSTOMIZE, SOURCE, Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
 
 pytestmark = pytest.mark.cluster
@@ -172,6 +172,44 @@ async def test_nothing_of_a_stage_is_written_when_one_object_is_refused(flux: Fl
     assert f"Deployment/{flux.namespace}/worse dry-run failed" in message(app)
     assert "(from bad.yaml:1)" in message(app)
     assert await flux.value("a") is None
+
+
+async def test_kinds_of_the_custom_stage_come_before_the_rest(flux: Flux, repo: Repo) -> None:
+    """KC-78: what is refused in the last stage keeps nothing of the custom one out of the cluster."""
+    flux.configure(custom_stage_kinds=(("", "ConfigMap"),))
+    bad = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: bad\nspec:\n  replicas: many\n"
+    account = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: late\n"
+    repo.push({"a.yaml": config_map("a"), "late.yaml": account, "bad.yaml": bad})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run(patience=1)
+    assert ready(await flux.ks("app")) == ("False", "ReconciliationFailed")
+    assert await flux.value("a") == "1"
+    assert await flux.get("v1", "ServiceAccount", "late") is None
+
+
+async def test_the_revision_behind_that_of_the_artifact_is_told(flux: Flux, repo: Repo) -> None:
+    """KC-42, CM-26: as an artifact that was made from a Git commit says it."""
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run()
+    assert "lastAppliedOriginRevision" not in (await flux.ks("app"))["status"]
+    await flux.patch(SOURCE, "GitRepository", "repo", {"spec": {"suspend": True}})
+    artifact = (await flux.repository())["status"]["artifact"]
+    artifact |= {"revision": "latest@sha256:1", "metadata": {"org.opencontainers.image.revision": "main@sha1:1"}}
+    resource = await flux.cluster.resource(SOURCE, "GitRepository")
+    await flux.cluster.patch(
+        resource, "repo", flux.namespace, body={"status": {"artifact": artifact}}, manager="test", subresource="status"
+    )
+    await flux.run()
+    status = (await flux.ks("app"))["status"]
+    assert status["lastAppliedRevision"] == "latest@sha256:1"
+    assert status["lastAppliedOriginRevision"] == "main@sha1:1"
+    assert status["history"][0]["metadata"] == {"revision": "latest@sha256:1", "originRevision": "main@sha1:1"}
+    key = "kustomize.toolkit.fluxcd.io/originRevision"
+    annotations = [event["metadata"].get("annotations") or {} for event in await flux.events("app")]
+    assert [found[key] for found in annotations if key in found] == ["main@sha1:1"]
 
 
 async def test_a_kustomization_may_bring_a_crd_and_an_object_of_it(flux: Flux, repo: Repo) -> None:

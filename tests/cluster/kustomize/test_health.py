@@ -51,6 +51,23 @@ async def test_a_failed_job_ends_the_wait_early_and_is_named(flux: Flux, repo: R
     assert "lastAppliedRevision" not in app["status"]
 
 
+async def test_without_failing_fast_a_check_goes_on_while_others_may_become_ready(flux: Flux, repo: Repo) -> None:
+    """KC-100, DisableFailFastBehavior."""
+    flux.configure(fail_fast=False)
+    repo.push({"job.yaml": JOB % "true", "web.yaml": deployment("web", fails=True)})
+    await flux.source(repo)
+    await flux.kustomization("app", wait=True, timeout="5m")
+    with pytest.raises(TimeoutError):
+        await flux.run(limit=6)
+    assert ready(await flux.ks("app"))[0] == "Unknown"
+    repo.push({"web.yaml": None})
+    await flux.request("GitRepository", "repo")
+    await flux.run(patience=2)
+    app = await flux.ks("app")
+    assert ready(app) == ("False", "HealthCheckFailed")
+    assert f"failed early due to stalled resources: [Job/{flux.namespace}/work status: 'Failed']" in message(app)
+
+
 async def test_an_unhealthy_object_waits_durably_and_a_new_revision_ends_the_wait(flux: Flux, repo: Repo) -> None:
     repo.push({"web.yaml": deployment("web", fails=True)})
     await flux.source(repo)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fluxless.apply.ignore import Rule, leave_to_others, selects
+from fluxless.apply.ignore import Rule, leave_to_others
 
 OBJECT: dict[str, Any] = {
     "apiVersion": "apps/v1",
@@ -29,10 +29,8 @@ OBJECT: dict[str, Any] = {
         ({"name": "w.*"}, True),
         ({"name": "w"}, False),
         ({"namespace": "shop|other"}, True),
-        ({"labelSelector": "app=web,tier in (gold, silver)"}, True),
+        ({"labelSelector": "app=web"}, True),
         ({"labelSelector": "app!=web"}, False),
-        ({"labelSelector": "!missing,app"}, True),
-        ({"labelSelector": "tier notin (gold)"}, False),
         ({"annotationSelector": "a/b==c"}, True),
     ],
 )
@@ -40,9 +38,7 @@ def test_a_rule_means_the_objects_of_its_target(target: dict[str, str], expected
     assert Rule.parse({"paths": ["/spec"], "target": target}).means(OBJECT) is expected
 
 
-def test_what_is_no_selector_and_no_pointer_is_refused() -> None:
-    with pytest.raises(ValueError, match="no label selector"):
-        selects("a in", {})
+def test_what_is_no_pointer_is_refused() -> None:
     with pytest.raises(ValueError, match="no JSON pointer"):
         Rule.parse({"paths": ["spec/replicas"]})
 

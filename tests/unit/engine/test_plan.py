@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 from fluxless.engine import plan as plans
 from fluxless.engine.plan import HOLD, NEAR, Plan
 from fluxless.engine.schedule import Schedule
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.world import Ref, World
+from fluxless.reconcile.world import Ref, Rules, World
 from tests.unit.reconcile.objects import kustomization, source, world
 
 T = 1000.0
@@ -239,3 +240,13 @@ def test_entries_of_objects_that_are_gone_are_forgotten() -> None:
     clock.run(world(source(), kustomization("a")))
     clock.plan(world(source()), T + 1)
     assert [ref.name for ref in clock.schedule.entries] == ["repo"]
+
+
+def test_what_the_selector_leaves_to_others_is_read_and_not_worked_on() -> None:
+    """CM-13."""
+    shard = kustomization("b", "a")
+    shard["metadata"]["labels"] = {"sharding.fluxcd.io/key": "shard1"}
+    found = world(source(), kustomization("a"), shard)
+    rest, one = Clockwork(), Clockwork()
+    assert rest.started(replace(found, rules=Rules(selector="!sharding.fluxcd.io/key"))) == ["G/repo", "K/a"]
+    assert one.started(replace(found, rules=Rules(selector="sharding.fluxcd.io/key=shard1"))) == ["K/b"]

@@ -33,6 +33,7 @@ def test_nobody_reads_a_setting_that_is_not_in_the_table() -> None:
         ("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "yes"),
         ("FLUXLESS_CUSTOM_STAGE_KINDS", "Role"),
         ("FLUXLESS_SOPS_AGE_SECRET", "keys"),
+        ("FLUXLESS_WATCH_LABEL_SELECTOR", "shard in"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
