@@ -27,8 +27,8 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
-        stored = {"v": self.version, "digest": self.digest, "uid": self.uid, "mark": self.mark}
-        return {**stored, "fleeting": True} if self.fleeting else dict(stored)
+        always = {"v": self.version, "digest": self.digest, "uid": self.uid, "mark": self.mark}
+        return {**always, **({"fleeting": True} if self.fleeting else {})}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Entry:

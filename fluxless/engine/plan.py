@@ -121,22 +121,25 @@ def _request(obj: dict[str, Any]) -> str:
 
 
 def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) -> Lane | None:
-    """The lane in which the object is due, or None. What has failed before comes after what has not."""
-    again = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.RETRY
-    change = Lane.SOURCE if ref.kind in SOURCE_KINDS else again if entry.state in FAILED else Lane.CHANGE
+    """The lane in which the object is due, or None. What has failed before comes after what has not, unless its user
+    has changed it or asks for it.
+    """
+    source = ref.kind in SOURCE_KINDS
+    again, asked, check = [Lane.SOURCE] * 3 if source else [Lane.RETRY, Lane.CHANGE, Lane.CHECK]
+    change = again if entry.state in FAILED else asked
     if _only_noted(obj):
         return Lane.CHECK
     if not entry.state or entry.batch:  # never started, or lost with the worker that had it
         return change
     if entry.held:
         return change
-    if obj["metadata"].get("generation", 0) != entry.generation or _consumed(obj, world) != entry.source:
+    requested = _request(obj) not in ("", entry.requested)
+    if obj["metadata"].get("generation", 0) != entry.generation or (requested and entry.state in FAILED):
+        return asked
+    if _consumed(obj, world) != entry.source or configs.digest(obj, world.configs) != entry.configs:
         return change
-    if configs.digest(obj, world.configs) != entry.configs:
-        return change
-    check = Lane.SOURCE if ref.kind in SOURCE_KINDS else Lane.CHECK
-    if (request := _request(obj)) and request != entry.requested:
-        return check if entry.state == State.READY else change
+    if requested:
+        return check if entry.state == State.READY else asked
     if entry.state == State.BLOCKED:
         wait = waits_for(obj, world)
         return None if wait is not None and _told(obj, wait) else change
@@ -170,8 +173,10 @@ def _told(obj: dict[str, Any], wait: Blocked) -> bool:
 
 
 def _start(obj: dict[str, Any], entry: Entry, world: World, now: float) -> None:
-    entry.generation = int(obj["metadata"].get("generation", 0))
-    entry.requested = _request(obj)
+    generation, request = int(obj["metadata"].get("generation", 0)), _request(obj)
+    if entry.state in FAILED and (generation != entry.generation or request not in ("", entry.requested)):
+        entry.state = ""  # its user waits: it need not queue with what has failed
+    entry.generation, entry.requested = generation, request
     entry.source = _consumed(obj, world)
     entry.configs = configs.digest(obj, world.configs)
     entry.since, entry.next, entry.held = now, None, False

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from fluxless.engine import plan as plans
 from fluxless.engine.plan import HOLD, NEAR, Plan
@@ -120,6 +123,16 @@ def test_what_has_failed_before_comes_after_what_has_not() -> None:
     newer = world(source(revision="main@sha1:2"), *(kustomization(name) for name in names))
     batches = [[ref.name.partition("-")[0] for ref in refs] for refs in clock.plan(newer, T + 1).batches.values()]
     assert [set(names) for names in batches] == [{"good"}, {"good"}, {"bad"}, {"bad"}]
+
+
+@pytest.mark.parametrize("change", [{"generation": 2}, {"requested": "now"}])
+def test_what_has_failed_need_not_queue_when_its_user_waits(change: dict[str, Any]) -> None:
+    clock = Clockwork()
+    clock.finish(clock.plan(world(source(), kustomization("bad"), kustomization("worse"))), State.RETRY)
+    bad, newer = kustomization("bad", **change), source(revision="main@sha1:2")
+    batches = clock.plan(world(newer, bad, kustomization("worse")), T + 1).batches.values()
+    assert [[ref.name for ref in refs] for refs in batches] == [["bad"], ["worse"]]
+    assert [clock.schedule.entries[Ref("Kustomization", "apps", name)].state for name in ("bad", "worse")] == ["", "t"]
 
 
 def test_a_suspension_of_a_ready_object_is_noted_once() -> None:
