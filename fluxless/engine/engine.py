@@ -36,7 +36,7 @@ from fluxless.reconcile.outcome import FAILED, Outcome, State
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.survey import Survey
-from fluxless.reconcile.world import Ref, Rules
+from fluxless.reconcile.world import Ref, Rules, World
 
 log = logging.getLogger("fluxless.engine")
 
@@ -262,19 +262,18 @@ class Engine:
     async def request(self, name: str, urls: Iterable[str], token: str) -> int:
         """Annotate the GitRepositories of one cluster that have one of these URLs; how many. Raises `Problem`.
 
-        A recent survey of this worker says which they are: an object that is newer is due anyway.
+        A recent survey of this worker says which they are; when it knows none, the cluster is asked.
         """
         self._reach.refuse_away(name)
         keys = {normalise(url) for url in urls}
         cluster, now = await self.cluster(name), self.services.clock()
         known = self._surveys.get(name)
         recent = known is not None and now - known.world.taken < RECENT
-        world = known.world if known is not None and recent else await worlds.take(cluster, (GIT_REPOSITORY,), now)
-        matching = [
-            ref
-            for ref, obj in world.objects.items()
-            if ref.kind == GIT_REPOSITORY.kind and normalise(hooks.spec_url(obj)) in keys
-        ]
+        matching = _having(known.world, keys) if known is not None and recent else []
+        if not matching:
+            matching = _having(await worlds.take(cluster, (GIT_REPOSITORY,), now), keys)
+        if not matching:
+            return 0
         resource = await cluster.resource(GIT_REPOSITORY.api_version, GIT_REPOSITORY.kind)
         body = {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}}
 
@@ -305,3 +304,10 @@ class Engine:
         await asyncio.gather(*(cluster.close() for cluster in self._connections.values()))
         await self.services.remotes.close()
         await self.services.store.close()
+
+
+def _having(world: World, keys: set[str]) -> list[Ref]:
+    """The GitRepositories with one of these URLs."""
+    kind = GIT_REPOSITORY.kind
+    found = (ref for ref, obj in world.objects.items() if ref.kind == kind and normalise(hooks.spec_url(obj)) in keys)
+    return list(found)

@@ -75,23 +75,22 @@ class Single:
         """A commit for as many healthy ones, without and with as many that fail again and again."""
         await self.work.create(count)
         await asyncio.sleep(SETTLED)
-        alone = [await self._commit(count, number) for number in (2, 3)]
+        alone = [await self._commit("a commit alone", count, number) for number in (2, 3)]
         for number in range(count):
             broken = kustomization(number, name=f"bad-{number}", path="./broken", retryInterval="5s", wait=False)
             await self.work.cluster.apply(broken, manager="bench")
         self.repository.write("broken/objects.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_Valid}\n")
-        await self._commit(count, 4)
-        beside = [await self._commit(count, number) for number in (5, 6)]
+        await self._commit("a commit with which others begin to fail", count, 4)
+        beside = [await self._commit("a commit beside as many that fail", count, number) for number in (5, 6)]
+        await self.meter.measure("20 s of failures tried again every 5 s", count, lambda: asyncio.sleep(20))
         delay = statistics.mean(beside) - statistics.mean(alone)
         seconds = f"{statistics.mean(alone):.2f} s alone, {statistics.mean(beside):.2f} s beside {count} that fail"
         self.meter.note(f"a commit for {count} healthy ones", seconds, f"delayed by {delay:.2f} s")
         await self._clear()
 
-    async def _commit(self, count: int, number: int) -> float:
+    async def _commit(self, name: str, count: int, number: int) -> float:
         text = OBJECTS.replace('release: "1"', f'release: "{number}"')
-        began = time.monotonic()
-        await self._push("podinfo/objects.yaml", text, count)
-        seconds = time.monotonic() - began
+        seconds, _ = await self.meter.measure(name, count, lambda: self._push("podinfo/objects.yaml", text, count))
         await asyncio.sleep(SETTLED)
         return seconds
 
