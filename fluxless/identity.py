@@ -10,10 +10,14 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 
 
 class Identity:
-    """A credential. `sdk` is what Azure's own clients take; its tokens are cached and refreshed by azure-identity."""
+    """A credential. `sdk` is what Azure's own clients take; its tokens are cached and refreshed by azure-identity.
 
-    def __init__(self, sdk: Any) -> None:
+    `name` tells identities apart, for caches of what they have earned elsewhere.
+    """
+
+    def __init__(self, sdk: Any, name: str = "app") -> None:
         self.sdk = sdk
+        self.name = name
 
     async def token(self, scope: str) -> str:
         """An access token for a scope such as `<app id>/.default`. Raises `Problem`."""
@@ -37,6 +41,15 @@ def credential(client_id: str | None = None) -> Identity:
     """The managed identity of the app where there is one, else what the developer is logged in with."""
     from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
+    name = f"app/{client_id or ''}"
     if os.environ.get("IDENTITY_ENDPOINT"):
-        return Identity(ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential())
-    return Identity(DefaultAzureCredential(managed_identity_client_id=client_id))
+        managed = ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential()
+        return Identity(managed, name)
+    return Identity(DefaultAzureCredential(managed_identity_client_id=client_id), name)
+
+
+def federated(token: str, client_id: str, tenant_id: str, name: str) -> Identity:
+    """The identity that trusts a token of a service account of the cluster (AZ-2). The caller closes its `sdk`."""
+    from azure.identity.aio import ClientAssertionCredential
+
+    return Identity(ClientAssertionCredential(tenant_id, client_id, lambda: token), name)

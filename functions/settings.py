@@ -59,6 +59,7 @@ OVERRIDE_MANAGERS = AppSetting("FLUXLESS_OVERRIDE_MANAGERS")
 CUSTOM_STAGE_KINDS = AppSetting("FLUXLESS_CUSTOM_STAGE_KINDS")
 SOPS_AGE_SECRET = AppSetting("FLUXLESS_SOPS_AGE_SECRET")
 OBJECT_LEVEL_IDENTITY = AppSetting("FLUXLESS_OBJECT_LEVEL_IDENTITY", "false")
+ACR_SUFFIXES = AppSetting("FLUXLESS_ACR_SUFFIXES", ".azurecr.io,.azurecr.cn,.azurecr.de,.azurecr.us")
 CACHE_FOLDER = AppSetting("FLUXLESS_CACHE_FOLDER")
 KUSTOMIZE = AppSetting("FLUXLESS_KUSTOMIZE")
 SOPS = AppSetting("FLUXLESS_SOPS")
@@ -86,6 +87,8 @@ def reconciliation() -> Settings:
         custom_stage_kinds=_custom_stage_kinds(),
         sops_age_secret=_sops_age_secret(),
         object_level_identity=OBJECT_LEVEL_IDENTITY.on(),
+        identity_client_id=IDENTITY_CLIENT_ID.read(),
+        acr_suffixes=tuple(suffix.strip() for suffix in ACR_SUFFIXES.read().split(",") if suffix.strip()),
     )
 
 

@@ -21,11 +21,13 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile.services import Services, Settings
 from tests.support.flux import Flux
+from tests.support.registry import Images
 from tests.support.repositories import Repo
 from tools import binaries
 from tools.azurite import launcher as azurite_launcher
 from tools.devcluster import launcher as devcluster
 from tools.gitserver import GitServer
+from tools.registry import launcher as registry_launcher
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +80,20 @@ async def git_server(workshop: Path) -> AsyncIterator[GitServer]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(workshop: Path) -> Iterator[str]:
+    """`host:port` of a registry that is open to everybody."""
+    folder = workshop / "registry"
+    yield registry_launcher.start(folder)
+    registry_launcher.stop(folder)
+
+
+@pytest.fixture
+def images(registry: str) -> Images:
+    """A repository with a random name on the open registry."""
+    return Images(registry, f"test/{uuid4().hex[:8]}")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -42,7 +42,8 @@ SCHEDULER = Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "to
 KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", "tools/devcluster")
 SOPS = Binary("sops", "github.com/getsops/sops/v3/cmd/sops", "tools/sops")
 AGE_KEYGEN = Binary("age-keygen", "filippo.io/age/cmd/age-keygen", "tools/sops")
-ALL = (KUSTOMIZE, SOPS, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
+REGISTRY = Binary("registry", "github.com/distribution/distribution/v3/cmd/registry", "tools/registry")
+ALL = (KUSTOMIZE, SOPS, REGISTRY, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 
 def key(binary: Binary) -> str:

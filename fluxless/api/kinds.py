@@ -67,6 +67,7 @@ OCI_REPOSITORY = Kind(
     ("all", "fluxcd", "fluxcd-sources"),
     ("v1", "v1beta2"),
     "source-controller",
+    built=True,
 )
 BUCKET = _source("Bucket", "buckets")
 HELM_REPOSITORY = _source("HelmRepository", "helmrepositories", "helmrepo")

@@ -27,8 +27,13 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
             found.append(f"provider: {spec['provider']}")
         if not str(spec.get("url", "")).startswith(("http://", "https://")):
             found.append("url: ssh")
+    if kind == "OCIRepository" and (verify := spec.get("verify")):
+        if verify.get("provider") == "notation":
+            found.append("verify.provider: notation")
+        elif not verify.get("secretRef"):
+            found.append("verify without secretRef")
     if kind == "Kustomization":
         source = (spec.get("sourceRef") or {}).get("kind")
-        if source != "GitRepository":
+        if source not in {"GitRepository", "OCIRepository"}:
             found.append(f"sourceRef.kind: {source}")
     return found

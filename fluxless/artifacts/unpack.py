@@ -22,8 +22,12 @@ class ArchiveProblem(Problem):
         super().__init__(Failure(FailureClass.BUILD, message, next_step=next_step))
 
 
-def unpack(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> int:
-    """Unpack into `target`, which must exist, and return the number of files; blocking. Raises `ArchiveProblem`."""
+def unpack(
+    archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES, links: bool = True
+) -> int:
+    """Unpack into `target`, which must exist, and return the number of files; blocking. Without `links`, symbolic links
+    are dropped. Raises `ArchiveProblem`.
+    """
     total = files = 0
     try:
         with tarfile.open(archive, mode="r|gz") as tar:
@@ -38,6 +42,8 @@ def unpack(archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_files
                 _no_link_on_the_way(target, path)
                 if entry.isdir():
                     place.mkdir(parents=True, exist_ok=True)
+                elif entry.issym() and not links:
+                    continue
                 elif entry.issym():
                     _link(target, path, entry.linkname)
                 elif entry.isreg():

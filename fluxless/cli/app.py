@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fluxless.api.duration import parse_duration
-from fluxless.cli import creates, previews, reports, verbs
+from fluxless.cli import creates, previews, registry, reports, verbs
 from fluxless.cli.session import Session, console, run
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ reports.register(app)
 app.add_typer(creates.create, name="create")
 app.add_typer(previews.build, name="build")
 app.add_typer(previews.diff, name="diff")
+previews.diff.command("artifact")(registry.diff_artifact)
+app.add_typer(registry.push, name="push")
+app.add_typer(registry.pull, name="pull")
+app.add_typer(registry.listing, name="list")
+app.add_typer(registry.tag, name="tag")
 
 
 @app.callback()

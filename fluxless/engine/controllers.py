@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass
@@ -17,28 +18,36 @@ from fluxless.reconcile.world import Ref
 log = logging.getLogger("fluxless.engine")
 
 
+def _controller(kind: str) -> tuple[Callable[..., Any], Any]:
+    """The state and the controller of a kind; imported on first use (cold start is a feature)."""
+    match kind:
+        case "GitRepository":
+            from fluxless.source.git import GitRepositoryController, GitRepositoryRun
+
+            return GitRepositoryRun, GitRepositoryController()
+        case "OCIRepository":
+            from fluxless.source.oci import OCIRepositoryController, OCIRepositoryRun
+
+            return OCIRepositoryRun, OCIRepositoryController()
+        case "Kustomization":
+            from fluxless.kustomize.reconciler import KustomizationController
+            from fluxless.kustomize.run import KustomizationRun
+
+            return KustomizationRun, KustomizationController()
+        case other:
+            raise LookupError(f"no controller for {other}")
+
+
 async def reconcile_object(
     obj: dict[str, Any], survey: Survey, services: Services
 ) -> tuple[Outcome, dict[str, Any] | None]:
     """One step over one object: its outcome, and its run record when it did or met anything worth keeping."""
     ref = Ref.of(obj)
     try:
-        match ref.kind:
-            case "GitRepository":
-                from fluxless.source.git import GitRepositoryController, GitRepositoryRun
-
-                git = GitRepositoryRun(by_name(ref.kind), obj, survey, services)
-                outcome = await loop.step(GitRepositoryController(), git)
-                return outcome, git.record(outcome) if git.notable(outcome) else None
-            case "Kustomization":
-                from fluxless.kustomize.reconciler import KustomizationController
-                from fluxless.kustomize.run import KustomizationRun
-
-                run = KustomizationRun(by_name(ref.kind), obj, survey, services)
-                outcome = await loop.step(KustomizationController(), run)
-                return outcome, run.record(outcome) if run.notable(outcome) else None
-            case other:
-                raise LookupError(f"no controller for {other}")
+        make, controller = _controller(ref.kind)
+        run = make(by_name(ref.kind), obj, survey, services)
+        outcome = await loop.step(controller, run)
+        return outcome, run.record(outcome) if run.notable(outcome) else None
     except Exception as error:
         log.exception("cluster=%s object=%s step failed", survey.cluster.name, ref)
         failure = Failure(FailureClass.INTERNAL, f"unexpected {type(error).__name__}", subject=str(ref))

@@ -1,33 +1,31 @@
-"""Credentials for Git over HTTP, and the one HTTP client that uses them, for `ls_remote.py` and `relay.py`."""
+"""Credentials for Git over HTTP, and the one HTTP session that uses them, for `ls_remote.py` and `relay.py`."""
 
 from __future__ import annotations
 
 import base64
-import ssl
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fluxless import transport
 from fluxless.api.failure import FailureClass
 from fluxless.git.errors import GitProblem
+from fluxless.transport import Tls
 
 if TYPE_CHECKING:
     import aiohttp
 
+NO_TLS = Tls()
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Auth:
-    """What a Secret says (CM-18). `ca`, `certificate` and `key` as PEM."""
+    """What a Secret says (CM-18)."""
 
     username: str = ""
     password: str = ""
     bearer: str = ""
-    ca: bytes = b""
-    certificate: bytes = b""
-    key: bytes = b""
+    tls: Tls = NO_TLS
 
     @classmethod
     def of_secret(cls, data: Mapping[str, bytes], name: str) -> Auth:
@@ -36,16 +34,11 @@ class Auth:
         def text(key: str) -> str:
             return data.get(key, b"").decode(errors="replace").strip("\n")
 
-        auth = cls(
-            username=text("username"),
-            password=text("password"),
-            bearer=text("bearerToken"),
-            ca=data.get("ca.crt") or data.get("caFile") or b"",
-            certificate=data.get("tls.crt") or data.get("certFile") or b"",
-            key=data.get("tls.key") or data.get("keyFile") or b"",
-        )
-        if bool(auth.certificate) != bool(auth.key):
-            raise SecretProblem(name, "has only one of tls.crt and tls.key")
+        try:
+            tls = Tls.of_secret(data)
+        except ValueError as error:
+            raise SecretProblem(name, str(error)) from None
+        auth = cls(text("username"), text("password"), text("bearerToken"), tls)
         if auth.password and not auth.username:
             raise SecretProblem(name, "has a password but no username")
         if auth.bearer and auth.username:
@@ -61,28 +54,6 @@ class Auth:
             return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return ""
 
-    def tls(self) -> ssl.SSLContext:
-        """The TLS context. Raises `GitProblem` for material that is no PEM; blocking, short."""
-        if not self.ca and not self.certificate:
-            return _public()
-        context = ssl.create_default_context()
-        try:
-            if self.ca:
-                context.load_verify_locations(cadata=self.ca.decode())
-            if self.certificate:
-                with tempfile.NamedTemporaryFile(prefix="fluxless-tls-") as file:  # ssl takes certificates by path only
-                    Path(file.name).write_bytes(self.certificate + b"\n" + self.key)
-                    context.load_cert_chain(file.name)
-        except (ssl.SSLError, ValueError) as error:
-            raise SecretProblem("", f"holds a CA or certificate that cannot be read: {error}") from error
-        return context
-
-
-@cache
-def _public() -> ssl.SSLContext:
-    """The context of all who bring no certificates: reading the system's authorities takes some 30 ms."""
-    return ssl.create_default_context()
-
 
 class SecretProblem(GitProblem):
     """The Secret of `spec.secretRef` cannot be used."""
@@ -93,16 +64,13 @@ class SecretProblem(GitProblem):
 
 
 def session(auth: Auth, timeout: float) -> aiohttp.ClientSession:
-    """An HTTP session that authenticates; `timeout` in seconds for one whole request. The caller closes it."""
-    import aiohttp
-
+    """An HTTP session that authenticates; `timeout` in seconds for one whole request. The caller closes it. Raises
+    `GitProblem` for TLS material that cannot be read.
+    """
     headers = {"User-Agent": "git/2.40 fluxless"}
     if auth.header:
         headers["Authorization"] = auth.header
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=auth.tls(), limit=4),
-        headers=headers,
-        timeout=aiohttp.ClientTimeout(total=timeout),
-        auto_decompress=False,
-        trust_env=True,
-    )
+    try:
+        return transport.session(tls=auth.tls, headers=headers, timeout=timeout, decompress=False)
+    except ValueError as error:
+        raise SecretProblem("", str(error)) from error

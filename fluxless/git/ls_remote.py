@@ -5,13 +5,13 @@ One request to a server of version 0 or 1, two to one of version 2; nothing is d
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fluxless.git.auth import Auth, session
 from fluxless.git.errors import AuthenticationRefused, GitProblem, RemoteUnavailable, RepositoryNotFound
+from fluxless.transport import words
 
 if TYPE_CHECKING:
     import aiohttp
@@ -54,17 +54,8 @@ async def ls_remote(url: str, auth: Auth, *, timeout: float) -> Refs:
 
 
 def _unavailable(url: str, error: Exception, timeout: float) -> GitProblem:
-    import aiohttp
-
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        step = "put the CA that signed the server's certificate into ca.crt of the Secret of spec.secretRef"
-        return RemoteUnavailable(url, f"the TLS certificate is not trusted: {error.certificate_error}", step)
-    if isinstance(error, aiohttp.ClientSSLError):
-        step = "check the TLS settings; a server that asks for a client certificate needs tls.crt and tls.key"
-        return RemoteUnavailable(url, f"TLS failure: {error}", step)
-    if isinstance(error, asyncio.TimeoutError):
-        return RemoteUnavailable(url, f"no answer within {timeout:.0f} s", "raise spec.timeout, or check the server")
-    return RemoteUnavailable(url, str(error) or type(error).__name__)
+    said, step = words(error, timeout)
+    return RemoteUnavailable(url, said, step)
 
 
 async def _get(http: aiohttp.ClientSession, url: str, shown: str) -> bytes:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fluxless.api import conditions
+from fluxless.api.kinds import SOURCE_KINDS
 
 Rule = Callable[[Mapping[str, Any]], str]
 ABNORMAL = ("Reconciling", "Stalled")
@@ -92,7 +93,7 @@ def _ready_comes_with_result(obj: Mapping[str, Any]) -> str:
     status = obj.get("status") or {}
     if obj["kind"] == "Kustomization" and not status.get("lastAppliedRevision"):
         return "Ready is True without lastAppliedRevision"
-    if obj["kind"] == "GitRepository" and not status.get("artifact"):
+    if obj["kind"] in SOURCE_KINDS and not status.get("artifact"):
         return "Ready is True without an artifact"
     return ""
 

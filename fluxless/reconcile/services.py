@@ -47,6 +47,10 @@ class Settings:
     """False is Flux's gate `DisableFailFastBehavior`: a health check goes on while anything may still become ready."""
     watch_selector: str = ""
     """Flux's `--watch-label-selector`: which Flux objects this app works on."""
+    identity_client_id: str = ""
+    """The client id of the app's user-assigned identity; empty for the system-assigned one."""
+    acr_suffixes: tuple[str, ...] = (".azurecr.io", ".azurecr.cn", ".azurecr.de", ".azurecr.us")
+    """What the host of an Azure container registry ends in (AZ-11)."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 

@@ -85,12 +85,13 @@ class Azure:
 
         await asyncio.gather(pump(reader, back), pump(there, writer))
 
-    def _give(self, how: str) -> web.Response:
+    def _give(self, how: str, resource: str = "") -> web.Response:
         token = f"token-{len(self.earned)}"
         self.earned.append(how)
         self._tokens[token] = how
         body = {
             "access_token": token,
+            "resource": resource,
             "token_type": "Bearer",
             "expires_in": 3600,
             "expires_on": int(time.time()) + 3600,
@@ -99,7 +100,8 @@ class Azure:
 
     async def _managed(self, request: web.Request) -> web.Response:
         assert request.headers["X-IDENTITY-HEADER"] == "header"
-        return self._give(f"managed identity {request.query.get('client_id', '')}".strip())
+        resource = request.query.get("resource", "")
+        return self._give(f"managed identity {request.query.get('client_id', '')}".strip(), resource)
 
     async def _instance(self, request: web.Request) -> web.Response:
         return web.json_response(

@@ -9,17 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 from fluxless.api import conditions
+from fluxless.api.kinds import KINDS, by_name
 from fluxless.artifacts.store import Store
 from fluxless.engine.engine import Engine
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NotFound
 from fluxless.reconcile.invariants import violations
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
+from tests.support.registry import Images
 from tests.support.repositories import Repo
 
 SOURCE = "source.toolkit.fluxcd.io/v1"
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 Obj = dict[str, Any]
+BUILT = tuple(kind for kind in KINDS if kind.built)
 
 
 class Flux:
@@ -73,6 +76,22 @@ class Flux:
         where = (self.namespace if namespace is None else namespace) if resource.namespaced else ""
         return await self.cluster.get(resource, name, where)
 
+    async def oci(self, images: Images, name: str = "repo", **spec: Any) -> Obj:
+        """An OCIRepository."""
+        return await self.put(SOURCE, "OCIRepository", name, {"interval": "10m", "url": images.url, **spec})
+
+    async def secret(self, name: str, data: dict[str, str], kind: str = "Opaque") -> None:
+        """A Secret of the namespace."""
+        metadata = {"name": name, "namespace": self.namespace}
+        body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "stringData": data}
+        await self.cluster.apply(body, manager="user")
+
+    async def source_of(self, kind: str, name: str = "repo") -> Obj:
+        """A source as it is now."""
+        found = await self.get(by_name(kind).api_version, kind, name)
+        assert found is not None
+        return found
+
     async def repository(self, name: str = "repo") -> Obj:
         """A GitRepository as it is now."""
         found = await self.get(SOURCE, "GitRepository", name)
@@ -104,9 +123,9 @@ class Flux:
         """Ask for a reconciliation, as `flux reconcile` does."""
         self._tokens += 1
         token = f"{time.time_ns()}-{self._tokens}"
-        group = SOURCE if kind == "GitRepository" else KUSTOMIZE
         for name in names:
-            await self.patch(group, kind, name, {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}})
+            body = {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}}
+            await self.patch(by_name(kind).api_version, kind, name, body)
 
     async def events(self, name: str) -> list[Obj]:
         """The events about an object, oldest first."""
@@ -135,14 +154,15 @@ class Flux:
 
     async def check(self) -> None:
         """The invariants of every status in the namespace."""
-        for api_version, kind in ((SOURCE, "GitRepository"), (KUSTOMIZE, "Kustomization")):
-            for obj in await self.cluster.list(await self.cluster.resource(api_version, kind), self.namespace):
+        for kind in BUILT:
+            resource = await self.cluster.resource(kind.api_version, kind.kind)
+            for obj in await self.cluster.list(resource, self.namespace):
                 assert violations(obj) == [], obj["metadata"]["name"]
 
     async def clean(self) -> None:
         """Delete what the test has made, finalizers and all, so that no other test sees it."""
-        for api_version, kind in ((KUSTOMIZE, "Kustomization"), (SOURCE, "GitRepository")):
-            resource = await self.cluster.resource(api_version, kind)
+        for kind in reversed(BUILT):
+            resource = await self.cluster.resource(kind.api_version, kind.kind)
             for obj in await self.cluster.list(resource, self.namespace):
                 name = obj["metadata"]["name"]
                 await self.cluster.delete(resource, name, self.namespace)

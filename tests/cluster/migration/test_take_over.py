@@ -1,5 +1,6 @@
 """`fluxless install` where Flux's controllers run, `--take-over`, and `give-back`, on a control plane of its own."""
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -52,12 +53,21 @@ async def theirs(plane: Path) -> AsyncIterator[Cluster]:
     yield cluster
     resource = await cluster.resource(CRD, "CustomResourceDefinition")
     for found in await cluster.list(resource):
+        await _empty(cluster, found["spec"])
         await cluster.delete(resource, found["metadata"]["name"])
-    await until(partial(_is_empty, cluster, resource), "the definitions to be gone")
+    await until(partial(_is_empty, cluster, resource), "the definitions to be gone", 180.0)
     resource = await cluster.resource("apps/v1", "Deployment")
     for found in await cluster.list(resource, PLACE):
         await cluster.delete(resource, found["metadata"]["name"], PLACE)
     await cluster.close()
+
+
+async def _empty(cluster: Cluster, spec: dict[str, Any]) -> None:
+    """A definition that still has objects is slow to go."""
+    with contextlib.suppress(NoSuchKind):
+        resource = await cluster.resource(f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"])
+        for obj in await cluster.list(resource):
+            await cluster.delete(resource, obj["metadata"]["name"], obj["metadata"]["namespace"])
 
 
 def _theirs(definition: dict[str, Any]) -> dict[str, Any]:

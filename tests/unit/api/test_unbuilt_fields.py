@@ -25,11 +25,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "GR-10 submodules": ("GitRepository", {"recurseSubmodules": True}, ["recurseSubmodules"]),
     "GR-11 include": ("GitRepository", {"include": [{"repository": {"name": "b"}}]}, ["include"]),
     "GR-12 sparse checkout": ("GitRepository", {"sparseCheckout": ["a"]}, ["sparseCheckout"]),
-    "KC-7 OCI source": (
-        "Kustomization",
-        {"sourceRef": {"kind": "OCIRepository", "name": "a"}},
-        ["sourceRef.kind: OCIRepository"],
-    ),
+    "KC-7 source": ("Kustomization", {"sourceRef": {"kind": "Bucket", "name": "a"}}, ["sourceRef.kind: Bucket"]),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "GR-1 plain http": ("GitRepository", {"url": "http://example.org/a.git"}),

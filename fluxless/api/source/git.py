@@ -1,33 +1,23 @@
-"""What users write in `source.toolkit.fluxcd.io` (GR-1..13, GR-20): GitRepository.
-
-v1 is stored and is all that the engine reads. There is no conversion: whatever is written in an old version is kept
-as v1, and the API server drops at that moment what v1 does not know. So the old versions are v1 and a few fields that
-are accepted, defaulted and forgotten: `gitImplementation` and `accessFrom`, which mean nothing in Flux either (GR-13),
-and the old names in the status. `tools/crds.py` calls this; nothing here is looked at when an object is reconciled.
-"""
+"""GitRepository (GR-1..13, GR-20)."""
 
 from __future__ import annotations
 
 from fluxless.api.kinds import GIT_REPOSITORY
 from fluxless.api.schema import (
     AGE,
-    DURATION,
     READY,
-    SHORT_DURATION,
     STATUS,
     Declaration,
     Schema,
     Version,
     artifact,
-    conditions,
     flag,
     listing,
-    mapping,
-    number,
     record,
     reference,
     text,
 )
+from fluxless.api.source import common
 
 _INCLUDE = record(
     {
@@ -41,11 +31,11 @@ _INCLUDE = record(
 
 def _spec(*, old: bool) -> Schema:
     fields = {
-        "ignore": text("Patterns of files to leave out of the artifact, in the format of .gitignore."),
+        "ignore": common.ignore(),
         "include": listing(_INCLUDE, "Artifacts of other GitRepositories to put into this one."),
-        "interval": text("How often the remote is asked.", pattern=DURATION),
+        "interval": common.interval("How often the remote is asked."),
         "provider": text("How to authenticate.", enum=["generic", "aws", "azure", "github"]),
-        "proxySecretRef": reference("Secret with the address and credentials of a proxy."),
+        "proxySecretRef": common.secret("the address and credentials of a proxy"),
         "recurseSubmodules": flag("Fetch submodules as well."),
         "ref": record(
             {
@@ -57,11 +47,11 @@ def _spec(*, old: bool) -> Schema:
             },
             "What to fetch.",
         ),
-        "secretRef": reference("Secret with credentials, in the same namespace."),
+        "secretRef": common.secret("credentials"),
         "serviceAccountName": text("ServiceAccount to authenticate with."),
         "sparseCheckout": listing(text(), "Directories to fetch; everything when empty."),
-        "suspend": flag("Do nothing while this is true."),
-        "timeout": text("Limit of one operation on the remote.", default="60s", pattern=SHORT_DURATION),
+        "suspend": common.suspend(),
+        "timeout": common.timeout(default="60s"),
         "url": text("Address of the repository.", pattern="^(http|https|ssh)://.*$"),
         "verify": record(
             {
@@ -81,20 +71,13 @@ def _spec(*, old: bool) -> Schema:
     )
     if old:
         fields["gitImplementation"] = text("Has no meaning any more.", default="go-git", enum=["go-git", "libgit2"])
-        selectors = listing(record({"matchLabels": mapping()}))
-        fields["accessFrom"] = record(
-            {"namespaceSelectors": selectors}, "Has no meaning any more.", required=("namespaceSelectors",)
-        )
+        fields["accessFrom"] = common.access_from()
     return record(fields, "What to fetch, from where, how often.", required=("interval", "url"), rules=rules)
 
 
 def _status(*, old: bool) -> Schema:
     fields = {
-        "artifact": artifact("The newest artifact.", old=old),
-        "conditions": conditions(),
         "includedArtifacts": listing(artifact("", old=old), "The artifacts that were included."),
-        "lastHandledReconcileAt": text("The last reconcile request that was handled."),
-        "observedGeneration": number("The last generation that was handled."),
         "observedIgnore": text("The ignore patterns of the artifact."),
         "observedInclude": listing(_INCLUDE, "The includes of the artifact."),
         "observedRecurseSubmodules": flag("Whether the artifact has submodules."),
@@ -102,9 +85,8 @@ def _status(*, old: bool) -> Schema:
         "sourceVerificationMode": text("What was verified."),
     }
     if old:
-        fields["url"] = text("Where the newest artifact can be had.")
         fields["contentConfigChecksum"] = text("Has no meaning any more.")
-    return record(fields, "What was fetched.") | {"default": {"observedGeneration": -1}}
+    return common.status(fields, old=old, url=old)
 
 
 _COLUMNS = (("URL", ".spec.url", "string"), AGE, READY, STATUS)

@@ -1,0 +1,102 @@
+"""Makes an artifact of a tarball that somebody else packed: without links, owners, times and what is ignored (SC-9).
+
+An archive that is already as we would make it is kept as it is: unpacking and packing 50 MB takes seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os.path
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluxless.artifacts.ignore import FILE, Ignore
+from fluxless.artifacts.pack import Packed, pack
+from fluxless.artifacts.unpack import MAX_BYTES, MAX_FILES, ArchiveProblem, unpack
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """A file below `root`; read when it is packed."""
+
+    root: Path
+    path: str
+
+    @property
+    def content(self) -> bytes:
+        return (self.root / self.path).read_bytes()
+
+    @property
+    def executable(self) -> bool:
+        return bool((self.root / self.path).stat().st_mode & 0o100)
+
+
+def hash_file(path: Path) -> Packed:
+    """A file as it is; blocking."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Packed(path, f"sha256:{digest}", path.stat().st_size, 1)
+
+
+def repack(archive: Path, folder: Path, ignore: Callable[[dict[str, str]], Ignore]) -> Packed:
+    """The artifact, in `folder`; blocking. `ignore` makes the rules from the `.sourceignore` files, by their folder.
+    Raises `ArchiveProblem`.
+    """
+    files = _clean(archive, ignore)
+    if files is not None:
+        packed = hash_file(archive)
+        return Packed(archive, packed.digest, packed.size, files)
+    with tempfile.TemporaryDirectory(prefix="tree-", dir=folder) as name:
+        root = Path(name)
+        unpack(archive, root, links=False)
+        return pack_folder(root, folder / "artifact.tar.gz", ignore)
+
+
+def pack_folder(root: Path, target: Path, ignore: Callable[[dict[str, str]], Ignore]) -> Packed:
+    """An artifact of the regular files below a folder; blocking. Raises `ArchiveProblem` when there are too many."""
+    paths: list[str] = []
+    for parent, _, names in os.walk(root):
+        below = Path(parent).relative_to(root)
+        for name in names:
+            if (Path(parent) / name).is_file() and not (Path(parent) / name).is_symlink():
+                paths.append((below / name).as_posix())
+    rules = ignore(
+        {
+            path.rpartition("/")[0]: (root / path).read_text(errors="replace")
+            for path in paths
+            if path.rpartition("/")[2] == FILE
+        }
+    )
+    kept = [path for path in sorted(paths) if not rules.leaves_out(path)]
+    if len(kept) > MAX_FILES:
+        raise ArchiveProblem(f"there are {len(kept)} files, more than {MAX_FILES}", "leave files out by spec.ignore")
+    return pack((_OnDisk(root, path) for path in kept), target)
+
+
+def _clean(archive: Path, ignore: Callable[[dict[str, str]], Ignore]) -> int | None:
+    """The number of files when every entry is a plain file or folder with a plain name and nothing is ignored."""
+    total = count = 0
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    try:
+        with tarfile.open(archive, mode="r|gz") as tar:
+            for entry in tar:
+                count += 1
+                total += entry.size
+                plain = (entry.isreg() or entry.isdir()) and os.path.normpath(entry.name) == entry.name.rstrip("/")
+                owner = entry.uid or entry.gid or entry.uname or entry.gname or entry.mtime
+                if not plain or owner or entry.name.startswith(("/", "..")) or count > MAX_FILES or total > MAX_BYTES:
+                    return None
+                if entry.isreg():
+                    names.append(entry.name)
+                    if entry.name.rpartition("/")[2] == FILE and (file := tar.extractfile(entry)) is not None:
+                        texts[entry.name.rpartition("/")[0]] = file.read().decode(errors="replace")
+    except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError):
+        return None  # unpacking says what is wrong
+    rules = ignore(texts)
+    return None if len(set(names)) != len(names) or any(rules.leaves_out(name) for name in names) else len(names)

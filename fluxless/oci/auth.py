@@ -1,0 +1,274 @@
+"""Who we are to a registry: nobody, a user, the holder of a docker token, or an identity of Entra that ACR knows.
+
+Sources: the distribution specification's token authentication (`WWW-Authenticate: Bearer`), Docker's OAuth2 form of it,
+and Azure's page on authenticating with ACR, whose `/oauth2/exchange` turns an Entra token into a refresh token (AZ-11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+from weakref import WeakValueDictionary
+
+from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
+from fluxless.oci.reference import DOCKER_HUB, Repository
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from fluxless.identity import Identity
+
+ACR_SCOPE = "https://containerregistry.azure.net/.default"
+ACR_REFRESH_SECONDS = 3 * 3600.0 - 600.0
+"""A refresh token of ACR lives for three hours."""
+ACR_REFRESH = "oauth2/exchange"
+"""Where the cache keeps refresh tokens, which are for all repositories."""
+EARLY = 30.0
+"""Seconds before its end at which a token is not used any more."""
+DEFAULT_LIFE = 60.0
+"""Seconds that a token lives when the server does not say."""
+TOKEN_LIMIT = 1 << 20
+_CHALLENGE = re.compile(r'([A-Za-z_]+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """Of one registry. `refresh` is docker's `identitytoken`, `bearer` its `registrytoken`; `identity` is asked for a
+    token of Entra, and then the others are empty.
+    """
+
+    username: str = ""
+    password: str = ""
+    refresh: str = ""
+    bearer: str = ""
+    identity: Identity | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.username or self.refresh or self.bearer or self.identity)
+
+    @property
+    def basic(self) -> str:
+        """The header of basic authentication, or empty."""
+        if not self.username:
+            return ""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells credentials apart without holding them."""
+        who = self.identity.name if self.identity else ""
+        text = "\0".join((self.username, self.password, self.refresh, self.bearer, who))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+ANONYMOUS = Credentials()
+
+
+def of_docker_config(data: Mapping[str, bytes], repository: Repository) -> Credentials | None:
+    """What a Secret of type `kubernetes.io/dockerconfigjson` (or the older `dockercfg`) has for a repository, or None
+    when it has nothing for it. Raises ValueError saying what is wrong with the Secret.
+    """
+    key = next((key for key in (".dockerconfigjson", ".dockercfg") if data.get(key)), "")
+    if not key:
+        raise ValueError("has no key '.dockerconfigjson'")
+    try:
+        document = json.loads(data[key])
+        auths = document.get("auths", {}) if key == ".dockerconfigjson" else document
+        entries: list[tuple[str, Mapping[str, Any]]] = sorted(auths.items(), reverse=True)
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise ValueError(f"has a key '{key}' that is no docker configuration") from None
+    for name, entry in entries:
+        if _covers(name, repository):
+            return _of_entry(entry, key, name)
+    return None
+
+
+def _covers(name: str, repository: Repository) -> bool:
+    """Kubernetes' rule: the host may have wildcards by label, the path is a prefix."""
+    bare = name.partition("://")[2] or name
+    host, _, path = bare.partition("/")
+    if host in {"docker.io", "registry-1.docker.io"}:
+        host = DOCKER_HUB
+    if host == DOCKER_HUB and path in {"v1/", "v2/", "v1", "v2"}:
+        path = ""
+    wanted, have = host.split("."), repository.host.split(".")
+    same = len(wanted) == len(have) and all(fnmatchcase(b, a) for a, b in zip(wanted, have, strict=True))
+    return same and (not path.strip("/") or f"{repository.path}/".startswith(f"{path.strip('/')}/"))
+
+
+def _of_entry(entry: Mapping[str, Any], key: str, name: str) -> Credentials:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"has an entry '{name}' in '{key}' that is no object")
+    username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
+    if not username and entry.get("auth"):
+        try:
+            username, _, password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise ValueError(f"has an 'auth' of '{name}' in '{key}' that is no base64") from None
+    return Credentials(username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or ""))
+
+
+class Tokens:
+    """Authorization headers by registry, credentials and scope, while they last, and how each registry asks for them.
+
+    One per worker: a hundred objects of one registry then cost one exchange.
+    """
+
+    def __init__(self, limit: int = 2000) -> None:
+        self._limit = limit
+        self._known: OrderedDict[tuple[str, str, str], tuple[str, float]] = OrderedDict()
+        self._challenges: dict[str, str] = {}
+        self._turns: WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = WeakValueDictionary()
+
+    def turn(self, host: str, who: Credentials) -> asyncio.Lock:
+        """Whoever holds it asks the registry for a token; the others wait, and find it."""
+        key = (id(asyncio.get_running_loop()), host, who.fingerprint)
+        return self._turns.setdefault(key, asyncio.Lock())
+
+    def get(self, host: str, who: Credentials, scope: str) -> str:
+        """The header, or empty."""
+        header, until = self._known.get((host, who.fingerprint, scope), ("", 0.0))
+        return header if time.monotonic() < until - EARLY else ""
+
+    def put(self, host: str, who: Credentials, scope: str, header: str, life: float) -> None:
+        """Keep a header for `life` seconds."""
+        key = (host, who.fingerprint, scope)
+        self._known[key] = (header, time.monotonic() + life)
+        self._known.move_to_end(key)
+        while len(self._known) > self._limit:
+            self._known.popitem(last=False)
+
+    def forget(self, host: str, who: Credentials, scope: str) -> None:
+        """It was refused."""
+        self._known.pop((host, who.fingerprint, scope), None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()
+        self._challenges.clear()
+
+    def challenge(self, host: str) -> str:
+        """How the registry asked the last time, or empty."""
+        return self._challenges.get(host, "")
+
+    def challenged(self, host: str, header: str) -> None:
+        """Remember how a registry asks."""
+        if len(self._challenges) > self._limit:
+            self._challenges.clear()
+        self._challenges[host] = header
+
+
+async def answer(
+    http: aiohttp.ClientSession,
+    base: str,
+    repository: Repository,
+    challenge: str,
+    who: Credentials,
+    scope: str,
+    tokens: Tokens,
+) -> tuple[str, float]:
+    """The Authorization header that a `WWW-Authenticate` asks for, and for how many seconds it is good; an empty one
+    when there is nothing to show. Raises `RegistryProblem`.
+    """
+    kind, _, rest = challenge.partition(" ")
+    if who.bearer:
+        return f"Bearer {who.bearer}", DEFAULT_LIFE
+    if kind.lower() == "basic":
+        if who.identity:
+            refresh = await _acr_refresh(http, base, repository, who, tokens)
+            return Credentials("00000000-0000-0000-0000-000000000000", refresh).basic, ACR_REFRESH_SECONDS
+        return who.basic, 3600.0
+    if kind.lower() != "bearer":
+        raise RegistryUnavailable(f"'{repository.host}' asks for an unknown kind of authentication: '{kind[:40]}'")
+    asked = dict(_CHALLENGE.findall(rest))
+    realm, service = asked.get("realm", ""), asked.get("service", repository.host)
+    if not realm:
+        raise RegistryUnavailable(f"'{repository.host}' asks for a token but does not say where to get it")
+    realm = urljoin(base, realm)
+    if realm.startswith("http://") and base.startswith("https://"):
+        raise RegistryUnavailable(f"'{repository.host}' wants its credentials sent to {realm} without TLS")
+    refresh = who.refresh
+    if who.identity:
+        refresh = await _acr_refresh(http, base, repository, who, tokens)
+        realm = f"{base}/oauth2/token"
+    if refresh:
+        form = {"grant_type": "refresh_token", "service": service, "scope": scope, "refresh_token": refresh}
+        given = await _ask(http, "POST", realm, repository, data={**form, "client_id": "fluxless"})
+    else:
+        headers = {"Authorization": who.basic} if who.basic else {}
+        params = {"service": service, "scope": scope}
+        given = await _ask(http, "GET", realm, repository, params=params, headers=headers)
+    token = str(given.get("token") or given.get("access_token") or "")
+    if not token:
+        raise RegistryUnavailable(f"the token server of '{repository.host}' answers without a token")
+    life = given.get("expires_in")
+    return f"Bearer {token}", _life(token, life)
+
+
+def _life(token: str, said: Any) -> float:
+    """What the server says; ACR says nothing, but its tokens are JWTs with an end."""
+    if isinstance(said, int | float):
+        return float(said)
+    try:
+        body = token.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"]) - time.time()
+    except (IndexError, ValueError, KeyError, TypeError):
+        return DEFAULT_LIFE
+
+
+async def _acr_refresh(
+    http: aiohttp.ClientSession, base: str, repository: Repository, who: Credentials, tokens: Tokens
+) -> str:
+    """ACR's refresh token for the Entra token of an identity."""
+    known = tokens.get(repository.host, who, ACR_REFRESH)
+    if known or who.identity is None:
+        return known
+    form = {
+        "grant_type": "access_token",
+        "service": repository.host,
+        "access_token": await who.identity.token(ACR_SCOPE),
+    }
+    given = await _ask(http, "POST", f"{base}/oauth2/exchange", repository, data=form)
+    token = str(given.get("refresh_token") or "")
+    if not token:
+        raise RegistryUnavailable(f"'{repository.host}' answers the exchange of an Entra token without a token")
+    tokens.put(repository.host, who, ACR_REFRESH, token, ACR_REFRESH_SECONDS)
+    return token
+
+
+async def _ask(
+    http: aiohttp.ClientSession, method: str, url: str, repository: Repository, **named: Any
+) -> Mapping[str, Any]:
+    async with http.request(method, url, allow_redirects=False, **named) as reply:
+        body = await reply.content.read(TOKEN_LIMIT)
+        while not reply.content.at_eof() and len(body) < TOKEN_LIMIT:
+            body += await reply.content.read(TOKEN_LIMIT)
+        if reply.status in {400, 401, 403}:
+            acr = "/oauth2/" in url
+            step = (
+                "give the app's identity the role AcrPull on the registry"
+                if acr
+                else "correct the user and password in the Secret of spec.secretRef"
+            )
+            raise RegistryRefused(f"'{repository.host}' refuses a token for '{repository}' ({reply.status})", step)
+        if reply.status != 200:
+            raise RegistryUnavailable(f"the token server of '{repository.host}' answers {reply.status}")
+    try:
+        found: Mapping[str, Any] = json.loads(body)
+        found.get("token")
+    except (ValueError, AttributeError, RecursionError):
+        raise RegistryUnavailable(f"the token server of '{repository.host}' answers no JSON") from None
+    return found

@@ -1,0 +1,167 @@
+"""What the sources do alike: where artifacts lie, how one is stored and told, and what is removed again (SC rows)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from fluxless.api import conditions, reasons
+from fluxless.api.kinds import Kind
+from fluxless.api.timestamps import format_timestamp
+from fluxless.artifacts.pack import Packed
+from fluxless.artifacts.store import StoreUnavailable
+from fluxless.reconcile.errors import Transient
+from fluxless.reconcile.events import Event
+from fluxless.reconcile.interval import jittered, seconds
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.run import Run
+from fluxless.reconcile.services import Services
+from fluxless.reconcile.survey import Survey
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds (GR-2, OR-8, BK-8)."""
+DEFAULT_INTERVAL = 60.0
+"""Seconds; only a HelmRepository may have none (HRP-3)."""
+KEPT = 2
+"""Artifacts that stay in the store (SC-7): a consumer may still be reading the one before."""
+
+
+class SourceRun(Run):
+    """The state of a step over a source. `OBSERVED` maps fields of the spec that decide the artifact's content to the
+    fields of the status that say with which values it was made.
+    """
+
+    OBSERVED: ClassVar[Mapping[str, str]] = {"ignore": "observedIgnore"}
+
+    def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
+        super().__init__(kind, obj, survey, services)
+        self.fresh = False
+        """The artifact is that of the newest revision and of this spec."""
+        self.stored = ""
+        """How the event tells of the artifact that this step has stored."""
+
+    @property
+    def url(self) -> str:
+        """The address of the source."""
+        return str(self.spec["url"])
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one operation on the remote."""
+        return seconds(self.spec, "timeout", DEFAULT_TIMEOUT)
+
+    @property
+    def prefix(self) -> str:
+        """The folder of its artifacts in the store."""
+        return f"artifacts/{self.kind.singular}/{self.cluster.name}/{self.ref.namespace}/{self.ref.name}/"
+
+    @property
+    def artifact(self) -> dict[str, Any]:
+        """The artifact as the status shows it, or {}."""
+        found: dict[str, Any] = self.status.fields.get("artifact") or {}
+        return found
+
+    def notable(self, outcome: Outcome) -> bool:
+        """Whether the run record is worth keeping."""
+        return not (self.fresh and outcome.state is State.READY)
+
+    async def is_current(self) -> bool:
+        """Whether the artifact has the run's revision, was made with this spec, and is still in the store as it was
+        put there (SC-8).
+        """
+        known, status = self.artifact, self.status.fields
+        if known.get("revision") != self.revision:
+            return False
+        if any((self.spec.get(field) or None) != (status.get(seen) or None) for field, seen in self.OBSERVED.items()):
+            return False
+        stored = await self.services.store.stat(str(known.get("path")))
+        return stored is not None and stored.digest == known.get("digest")
+
+    async def keep_artifact(
+        self, packed: Packed, text: str, *, suffix: str = ".tar.gz", metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Upload, then point the status to it and tell. `text` is the event's. StorageOperationFailed."""
+        name = f"{self.prefix}{packed.digest.partition(':')[2]}{suffix}"
+        try:
+            await self.services.store.put_file(name, packed.path, packed.digest)
+        except StoreUnavailable as problem:
+            raise Transient(
+                reasons.ARCHIVE_OPERATION_FAILED, problem.failures, condition=reasons.STORAGE_OPERATION_FAILED
+            ) from problem
+        before = self.artifact
+        artifact = {
+            "digest": packed.digest,
+            "lastUpdateTime": format_timestamp(self.services.clock()),
+            "path": name,
+            "revision": self.revision,
+            "size": packed.size,
+            "url": f"{self.services.settings.artifact_base_url}/{name}",
+        }
+        if metadata:
+            artifact["metadata"] = dict(sorted(metadata.items()))
+        self.status.set(artifact=artifact)
+        self.status.set(**{seen: self.spec.get(field) or None for field, seen in self.OBSERVED.items()})
+        self.status.unmark(reasons.ARTIFACT_OUTDATED)
+        self.stored = text
+        self.changes.append((f"artifact {self.revision} ({packed.files} files, {packed.size} bytes)", "stored"))
+        if before.get("digest") != packed.digest:
+            metadata = {"revision": self.revision, "digest": packed.digest}
+            self.tell(Event("Normal", reasons.NEW_ARTIFACT, text, metadata))
+
+    def outdated(self, message: str) -> None:
+        """There is something newer than the artifact (SC-1)."""
+        if self.artifact:
+            self.status.mark(reasons.ARTIFACT_OUTDATED, "True", reasons.NEW_REVISION, message)
+        self.progress(f"building artifact: {message}")
+
+
+class SourceController:
+    """What the loop asks of every source; a kind adds its `phases` and its words."""
+
+    reason = reasons.FAILED
+    failures: ClassVar[tuple[str, ...]] = (reasons.FETCH_FAILED, reasons.STORAGE_OPERATION_FAILED)
+    """Conditions that a success removes."""
+
+    def in_storage(self, run: Any) -> str:
+        """The message of ArtifactInStorage and Ready."""
+        return f"stored artifact for revision '{run.artifact.get('revision', '')}'"
+
+    async def finalize(self, run: Any) -> Outcome:
+        """The artifacts go with the object (SC-7)."""
+        async for blob in run.services.store.list(run.prefix):
+            await run.services.store.delete(blob.name)
+        return Outcome(State.GONE)
+
+    def succeed(self, run: Any) -> Outcome:
+        """Ready is the summary of the others (SC-1)."""
+        text = self.in_storage(run)
+        failed_before = conditions.is_false(run.obj, "Ready")
+        run.status.unmark(*self.failures, reasons.ARTIFACT_OUTDATED)
+        run.status.mark(reasons.ARTIFACT_IN_STORAGE, "True", reasons.SUCCEEDED, text)
+        run.status.mark("Ready", "True", reasons.SUCCEEDED, text)
+        if failed_before and not run.stored:
+            run.tell(Event("Normal", reasons.SUCCEEDED, text, self.event_metadata(run)))
+        pause = jittered(seconds(run.spec, "interval", DEFAULT_INTERVAL), f"{run.ref}")
+        return Outcome(State.READY, pause, reasons.SUCCEEDED, run.artifact.get("revision", ""))
+
+    def retry_after(self, run: Any) -> float | None:
+        """CM-28: backoff."""
+        return None
+
+    def event_metadata(self, run: Any) -> dict[str, str]:
+        """CM-20."""
+        return {"revision": run.artifact.get("revision", ""), "digest": run.artifact.get("digest", "")}
+
+
+async def collect_garbage(run: SourceRun) -> None:
+    """Keep the newest artifacts only (SC-7). What cannot be deleted now is deleted after the next one."""
+    if not run.stored:
+        return
+    try:
+        kept = [blob async for blob in run.services.store.list(run.prefix)]
+        kept.sort(key=lambda blob: blob.modified, reverse=True)
+        old = [blob for blob in kept if blob.name != run.artifact["path"]][KEPT - 1 :]
+        await asyncio.gather(*(run.services.store.delete(blob.name) for blob in old))
+    except StoreUnavailable:
+        return

@@ -1,0 +1,145 @@
+"""HTTP clients that trust, show and go through what a user says: TLS material and a proxy. Git, registries, buckets,
+Helm repositories and issuers of tokens are all asked by a session of this room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tls:
+    """Authorities to trust and a certificate to show, as PEM; `insecure` trusts everybody."""
+
+    ca: bytes = b""
+    certificate: bytes = b""
+    key: bytes = b""
+    insecure: bool = False
+
+    @classmethod
+    def of_secret(cls, data: Mapping[str, bytes], *, insecure: bool = False) -> Tls:
+        """The keys of CM-18, the old names included. Raises ValueError for half of a pair."""
+        tls = cls(
+            ca=data.get("ca.crt") or data.get("caFile") or b"",
+            certificate=data.get("tls.crt") or data.get("certFile") or b"",
+            key=data.get("tls.key") or data.get("keyFile") or b"",
+            insecure=insecure,
+        )
+        if bool(tls.certificate) != bool(tls.key):
+            raise ValueError("has only one of tls.crt and tls.key")
+        return tls
+
+    def context(self) -> ssl.SSLContext:
+        """The context. Raises ValueError for material that is no PEM; blocking, short."""
+        if not self.ca and not self.certificate and not self.insecure:
+            return _public()
+        context = ssl.create_default_context()
+        try:
+            if self.ca:
+                context.load_verify_locations(cadata=self.ca.decode())
+            if self.certificate:
+                with tempfile.NamedTemporaryFile(prefix="fluxless-tls-") as file:  # ssl takes certificates by path only
+                    Path(file.name).write_bytes(self.certificate + b"\n" + self.key)
+                    context.load_cert_chain(file.name)
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError(f"holds a CA or certificate that cannot be read: {error}") from error
+        if self.insecure:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
+@cache
+def _public() -> ssl.SSLContext:
+    """The context of all who bring no certificates: reading the system's authorities takes some 30 ms."""
+    return ssl.create_default_context()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Proxy:
+    """`address` is `http://`, `https://` or `socks5://` with host and port, without credentials."""
+
+    address: str
+    username: str = ""
+    password: str = ""
+
+    @classmethod
+    def of_secret(cls, data: Mapping[str, bytes]) -> Proxy:
+        """The keys address, username and password. Raises ValueError saying what is wrong with them."""
+        address = data.get("address", b"").decode(errors="replace").strip()
+        if not address:
+            raise ValueError("has no key 'address'")
+        if urlsplit(address).scheme not in {"http", "https", "socks5"} or not urlsplit(address).hostname:
+            raise ValueError("has an 'address' that is no http://, https:// or socks5:// URL of a proxy")
+        username, password = (data.get(key, b"").decode(errors="replace") for key in ("username", "password"))
+        if bool(username) != bool(password):
+            raise ValueError("has only one of username and password")
+        return cls(address, username, password)
+
+    @property
+    def url(self) -> str:
+        """With its credentials."""
+        scheme, _, rest = self.address.partition("://")
+        who = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.username else ""
+        return f"{scheme}://{who}{rest}"
+
+
+def session(
+    *,
+    tls: Tls | None = None,
+    proxy: Proxy | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float,
+    decompress: bool = True,
+) -> aiohttp.ClientSession:
+    """An HTTP session; `timeout` in seconds for one whole request. The caller closes it. Raises ValueError for TLS
+    material that cannot be read. Without a proxy of its own it uses that of the environment.
+    """
+    import aiohttp
+
+    context = (tls or Tls()).context()
+    named: dict[str, Any] = {}
+    if proxy is not None and proxy.address.startswith("socks5://"):
+        from aiohttp_socks import ProxyConnector
+
+        connector: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, ssl=context, limit=4)
+    else:
+        connector = aiohttp.TCPConnector(ssl=context, limit=4)
+        if proxy is not None:
+            named["proxy"] = proxy.address
+            if proxy.username:
+                named["proxy_auth"] = aiohttp.BasicAuth(proxy.username, proxy.password)
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers=headers,
+        timeout=aiohttp.ClientTimeout(total=timeout),
+        auto_decompress=decompress,
+        trust_env=proxy is None,
+        **named,
+    )
+
+
+def words(error: Exception, timeout: float) -> tuple[str, str]:
+    """What went wrong on the way, and the next step, for any error that a session raises: those of aiohttp, OSError and
+    TimeoutError.
+    """
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the TLS certificate is not trusted: {error.certificate_error}", "give the CA that signed it as ca.crt"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError) or "[SSL: " in str(error):
+        step = "check the TLS settings; a server that asks for a client certificate needs tls.crt and tls.key"
+        return f"TLS failure: {error}", step
+    if isinstance(error, asyncio.TimeoutError):
+        return f"no answer within {timeout:.0f} s", "raise spec.timeout, or check the server"
+    return str(error) or type(error).__name__, "check the address and that the app can reach it; it is tried again"

@@ -1,0 +1,1 @@
+"""A real registry (distribution) for tests, demo and benchmarks."""
