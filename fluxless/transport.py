@@ -116,9 +116,7 @@ def session(
     else:
         connector = aiohttp.TCPConnector(ssl=context, limit=4)
         if proxy is not None:
-            named["proxy"] = proxy.address
-            if proxy.username:
-                named["proxy_auth"] = aiohttp.BasicAuth(proxy.username, proxy.password)
+            named["proxy"] = proxy.url
     return aiohttp.ClientSession(
         connector=connector,
         headers=headers,

@@ -6,7 +6,7 @@ An archive that is already as we would make it is kept as it is: unpacking and p
 from __future__ import annotations
 
 import hashlib
-import os.path
+import os
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -21,19 +21,21 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class _OnDisk:
-    """A file below `root`; read when it is packed."""
+class OnDisk:
+    """A file at `place`; read when it is packed."""
 
-    root: Path
+    place: Path
     path: str
 
     @property
     def content(self) -> bytes:
-        return (self.root / self.path).read_bytes()
+        """All of it."""
+        return self.place.read_bytes()
 
     @property
     def executable(self) -> bool:
-        return bool((self.root / self.path).stat().st_mode & 0o100)
+        """Whether its owner may execute it."""
+        return bool(self.place.stat().st_mode & 0o100)
 
 
 def hash_file(path: Path) -> Packed:
@@ -59,12 +61,7 @@ def repack(archive: Path, folder: Path, ignore: Callable[[dict[str, str]], Ignor
 
 def pack_folder(root: Path, target: Path, ignore: Callable[[dict[str, str]], Ignore]) -> Packed:
     """An artifact of the regular files below a folder; blocking. Raises `ArchiveProblem` when there are too many."""
-    paths: list[str] = []
-    for parent, _, names in os.walk(root):
-        below = Path(parent).relative_to(root)
-        for name in names:
-            if (Path(parent) / name).is_file() and not (Path(parent) / name).is_symlink():
-                paths.append((below / name).as_posix())
+    paths = regular_files(root)
     rules = ignore(
         {
             path.rpartition("/")[0]: (root / path).read_text(errors="replace")
@@ -72,10 +69,21 @@ def pack_folder(root: Path, target: Path, ignore: Callable[[dict[str, str]], Ign
             if path.rpartition("/")[2] == FILE
         }
     )
-    kept = [path for path in sorted(paths) if not rules.leaves_out(path)]
+    kept = [path for path in paths if not rules.leaves_out(path)]
     if len(kept) > MAX_FILES:
         raise ArchiveProblem(f"there are {len(kept)} files, more than {MAX_FILES}", "leave files out by spec.ignore")
-    return pack((_OnDisk(root, path) for path in kept), target)
+    return pack((OnDisk(root / path, path) for path in kept), target)
+
+
+def regular_files(root: Path) -> list[str]:
+    """The paths of the regular files below a folder, sorted; blocking."""
+    paths: list[str] = []
+    for parent, _, names in os.walk(root):
+        below = Path(parent).relative_to(root)
+        for name in names:
+            if (Path(parent) / name).is_file() and not (Path(parent) / name).is_symlink():
+                paths.append((below / name).as_posix())
+    return sorted(paths)
 
 
 def _clean(archive: Path, ignore: Callable[[dict[str, str]], Ignore]) -> int | None:

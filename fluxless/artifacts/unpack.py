@@ -10,7 +10,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 
 MAX_BYTES = 1024 * 1024 * 1024
 """Bytes of all files together, unpacked."""
-MAX_FILES = 50_000
+MAX_FILES = 250_000
 """Entries of one archive."""
 _CHUNK = 1 << 20
 

@@ -20,7 +20,7 @@ from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
 from fluxless.api.selector import selects
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile import configs, suspension
-from fluxless.reconcile.dependencies import Blocked, artifact_of, source_of, waits_for
+from fluxless.reconcile.dependencies import Blocked, artifact_of, sources_of, waits_for
 from fluxless.reconcile.outcome import FAILED, State
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.world import Ref, World
@@ -108,10 +108,9 @@ def _only_noted(obj: dict[str, Any]) -> bool:
 
 
 def _consumed(obj: dict[str, Any], world: World) -> str:
-    """What the object would consume now: revision and digest of its source's artifact."""
-    source = source_of(obj)
-    artifact = artifact_of(world.get(source)) if source is not None else None
-    return f"{artifact.get('revision')} {artifact['digest']}" if artifact else ""
+    """What the object would consume now: revision and digest of its sources' artifacts."""
+    found = (artifact_of(world.get(source)) for source in sources_of(obj))
+    return ", ".join(f"{artifact.get('revision')} {artifact['digest']}" for artifact in found if artifact)
 
 
 def _request(obj: dict[str, Any]) -> str:

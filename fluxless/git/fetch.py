@@ -1,30 +1,33 @@
-"""One commit of a remote as a stream of files, without a checkout: the only import of pygit2.
+"""One commit of a remote as a tree of files, without a checkout: the only import of pygit2.
 
-`libgit2` fetches with depth 1 into a bare repository in a temporary folder, in a thread, through `relay.py`.
+`libgit2` fetches with depth 1 into a bare repository in a temporary folder, in a thread, through a relay.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fluxless.git import relay, ssh, submodules
 from fluxless.git.auth import Auth
 from fluxless.git.errors import GitProblem, ReferenceNotFound, RemoteUnavailable, public
-from fluxless.git.relay import relay
+from fluxless.git.signature import Signed, split
+from fluxless.git.tree import Tree
 
 T = TypeVar("T")
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that one fetch may receive."""
-MAX_FILES = 50_000
-MAX_FILE = 128 * 1024 * 1024
-"""Bytes of one file in an artifact."""
+OBJECT_CACHE = 32 * 1024 * 1024
+"""Bytes of decoded objects that libgit2 keeps."""
 AT_ONCE = 4
 """Fetches of one worker at the same time; each may take MAX_BYTES of disk."""
 # Threads of their own: the relay that feeds a fetch needs a free one of the event loop's, to look up names.
@@ -32,6 +35,8 @@ _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="git")
 _slots = asyncio.Semaphore(AT_ONCE)
 DEPTHS = (1, 50, 0)
 """How deep to look for a commit that is no tip: 0 is all of the history."""
+DEEPEST = 8
+"""Submodules in submodules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,79 +47,96 @@ class Commit:
     message: str
     author: str
     moment: int
+    signed: Signed
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A regular file of the commit."""
+class Tag:
+    """An annotated tag."""
 
-    path: str
-    content: bytes
-    executable: bool
-
-
-class Tree:
-    """The files of the commit that was fetched; only good while the fetch lasts, and only in its thread."""
-
-    def __init__(self, repository: Any, tree: Any, shown: str) -> None:
-        self._repository = repository
-        self._shown = shown
-        self._entries: dict[str, tuple[Any, bool]] = {}
-        stack: list[tuple[str, Any]] = [("", tree)]
-        while stack:
-            folder, current = stack.pop()
-            for entry in current:
-                path = f"{folder}/{entry.name}" if folder else str(entry.name)
-                if entry.filemode == 0o040000:
-                    stack.append((path, repository[entry.id]))
-                elif entry.filemode in (0o100644, 0o100755, 0o100664):  # links and submodules are no files (SC-9)
-                    self._entries[path] = (entry.id, entry.filemode == 0o100755)
-
-    def texts(self, name: str) -> dict[str, str]:
-        """The content of every file of that name, by its folder ("" is the root)."""
-        found = [path for path in self._entries if path.rpartition("/")[2] == name]
-        return {path.rpartition("/")[0]: self._read(path).decode(errors="replace") for path in found}
-
-    def files(self, leaves_out: Callable[[str], bool]) -> Iterator[File]:
-        """In the order of their paths. Raises `GitProblem` for too many, or for one that is too large."""
-        paths = [path for path in sorted(self._entries) if not leaves_out(path)]
-        if len(paths) > MAX_FILES:
-            message = f"'{self._shown}' has {len(paths)} files, more than {MAX_FILES}"
-            raise GitProblem(message, "leave files out by spec.ignore or .sourceignore")
-        for path in paths:
-            yield File(path, self._read(path), self._entries[path][1])
-
-    def _read(self, path: str) -> bytes:
-        blob = self._repository[self._entries[path][0]]
-        if blob.size > MAX_FILE:
-            message = f"file '{path}' of '{self._shown}' has {blob.size >> 20} MiB, more than {MAX_FILE >> 20}"
-            raise GitProblem(message, "leave it out by spec.ignore or .sourceignore")
-        return bytes(blob.data)
+    id: str
+    name: str
+    signed: Signed
 
 
-async def fetch(
-    url: str,
-    auth: Auth,
-    *,
-    ref: str,
-    commit: str,
-    timeout: float,
-    use: Callable[[Commit, Tree], T],
-) -> T:
-    """Fetch `commit`, which `ref` leads to, and hand it to `use` with its tree.
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A commit, the annotated tag that led to it, if one did, and its files, good while the fetch's context lasts."""
 
-    `use` runs in a thread of its own. An empty `ref` fetches the commit by its id and, where the
-    server does not allow that, all branches. Raises `GitProblem`.
+    commit: Commit
+    tag: Tag | None
+    tree: Tree
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking work over a checkout in the threads of this room."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
+@contextlib.asynccontextmanager
+async def fetched(
+    url: str, auth: Auth, *, ref: str, commit: str, timeout: float, recurse: bool = False
+) -> AsyncIterator[Checkout]:
+    """Fetch `commit`, which `ref` leads to, and with `recurse` its submodules.
+
+    An empty `ref` fetches the commit by its id and, where the server does not allow that, all branches. Raises
+    `GitProblem`.
     """
+    async with _slots, contextlib.AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(timeout + 5):
+                found = await _fetch(stack, url, auth, ref, commit, timeout)
+                if recurse:
+                    await _descend(stack, found.tree, url, auth, timeout, depth=1)
+        except TimeoutError:
+            raise RemoteUnavailable(url, f"not fetched within {timeout:.0f} s", "raise spec.timeout") from None
+        yield found
+
+
+async def _fetch(
+    stack: contextlib.AsyncExitStack, url: str, auth: Auth, ref: str, commit: str, timeout: float
+) -> Checkout:
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-git-"))
-    try:
-        async with _slots, asyncio.timeout(timeout + 5), relay(url, auth, timeout=timeout) as door:
-            work = _Fetch(folder, door, public(url), time.monotonic() + timeout)
-            return await asyncio.get_running_loop().run_in_executor(_threads, work.run, ref, commit, use)
-    except TimeoutError:
-        raise RemoteUnavailable(url, f"not fetched within {timeout:.0f} s", "raise spec.timeout") from None
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    stack.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, ignore_errors=True)
+    through = ssh.relay if url.startswith("ssh://") else relay.relay
+    async with through(url, auth, timeout=timeout) as door:
+        work = _Fetch(folder, door.url, public(url), time.monotonic() + timeout)
+        try:
+            return await in_thread(lambda: work.run(ref, commit))
+        except GitProblem as problem:
+            raise door.problem or problem from problem
+
+
+async def _descend(
+    stack: contextlib.AsyncExitStack, tree: Tree, url: str, auth: Auth, timeout: float, *, depth: int
+) -> None:
+    """Put the files of submodules into the tree (GR-10)."""
+    if not tree.submodules:
+        return
+    if depth > DEEPEST:
+        raise GitProblem(f"'{public(url)}' has submodules in submodules, deeper than {DEEPEST}", "flatten them")
+    known = submodules.read(await in_thread(lambda: tree.text(".gitmodules")), url)
+    for path, commit in sorted(tree.submodules.items()):
+        if path not in known:
+            step = "add it to .gitmodules, or set spec.recurseSubmodules to false"
+            raise GitProblem(f"submodule '{path}' of '{public(url)}' has no URL in .gitmodules", step)
+        theirs = known[path]
+        seen = auth.for_submodule(url, theirs)
+        try:
+            inner = await _fetch(stack, theirs, seen, "", commit, timeout)
+        except GitProblem as problem:
+            raise GitProblem(
+                f"submodule '{path}': {problem.failures[0].message}", problem.failures[0].next_step, problem.cls
+            ) from problem
+        await _descend(stack, inner.tree, theirs, seen, timeout, depth=depth + 1)
+        tree.mount(path, inner.tree)
+
+
+@cache
+def _settle() -> None:
+    import pygit2
+
+    pygit2.settings.cache_max_size(OBJECT_CACHE)
 
 
 class _Fetch:
@@ -126,33 +148,49 @@ class _Fetch:
         self._shown = shown
         self._deadline = deadline
 
-    def run(self, ref: str, commit: str, use: Callable[[Commit, Tree], T]) -> T:
+    def run(self, ref: str, commit: str) -> Checkout:
         import pygit2
 
+        _settle()
         repository = pygit2.init_repository(str(self._folder), bare=True)
         found = self._get(repository, ref, commit)
-        known = Commit(str(found.id), found.message, found.author.name, found.commit_time)
-        return use(known, Tree(repository, found.tree, self._shown))
+        known = Commit(
+            str(found.id),
+            found.message,
+            found.author.name,
+            found.commit_time,
+            Signed(*(part or b"" for part in found.gpg_signature)),
+        )
+        return Checkout(known, self._tag(repository, ref), Tree(repository, found.tree, self._shown))
+
+    def _tag(self, repository: Any, ref: str) -> Tag | None:
+        import pygit2
+
+        tip = repository.references.get("refs/fluxless/tip") if ref.startswith("refs/tags/") else None
+        target = repository.get(tip.target) if tip is not None else None
+        if not isinstance(target, pygit2.Tag):
+            return None
+        return Tag(str(target.id), target.name or "", split(bytes(target.read_raw())))
 
     def _get(self, repository: Any, ref: str, commit: str) -> Any:
         import pygit2
 
         attempts = [(f"+{ref}:refs/fluxless/tip", depth) for depth in DEPTHS] if ref else []
         attempts += [(f"+{commit}:refs/fluxless/tip", 1), ("+refs/heads/*:refs/fluxless/heads/*", 0)] if not ref else []
-        words = ""
+        said = ""
         for spec, depth in attempts:
             try:
                 self._fetch(repository, spec, depth)
             except pygit2.GitError as error:
-                words = str(error).replace(self._door, self._shown)
+                said = str(error).replace(self._door, self._shown)
                 if ref:
                     break
                 continue
             found = repository.get(commit)
             if found is not None:
                 return found.peel(pygit2.Commit)
-        if words and ref:
-            raise RemoteUnavailable(self._shown, words)
+        if said and ref:
+            raise RemoteUnavailable(self._shown, said)
         step = "correct spec.ref: the commit must be reachable from a branch"
         raise ReferenceNotFound(f"commit '{commit}' not found in '{self._shown}'", step)
 

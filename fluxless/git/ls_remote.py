@@ -1,6 +1,6 @@
-"""What a remote has: branches, tags and HEAD, by the smart HTTP protocol (gitprotocol-http, gitprotocol-v2).
+"""What a remote has: branches, tags and HEAD, by SSH or the smart HTTP protocol (gitprotocol-http, gitprotocol-v2).
 
-One request to a server of version 0 or 1, two to one of version 2; nothing is downloaded.
+Over HTTP one request to a server of version 0 or 1, two to one of version 2; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fluxless.git import ssh
 from fluxless.git.auth import Auth, session
 from fluxless.git.errors import AuthenticationRefused, GitProblem, RemoteUnavailable, RepositoryNotFound
 from fluxless.transport import words
@@ -37,6 +38,9 @@ async def ls_remote(url: str, auth: Auth, *, timeout: float) -> Refs:
     """Ask the remote. Raises `GitProblem`: unknown, refused, not reachable, or no Git server."""
     import aiohttp
 
+    if url.startswith("ssh://"):
+        said = _packets(await ssh.advertisement(url, auth, timeout=timeout), url)
+        return _read_advertisement([line for line in said if line and line != b"version 1"])
     base = url.rstrip("/")
     try:
         async with session(auth, timeout) as http:

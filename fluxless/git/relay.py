@@ -7,17 +7,29 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fluxless.git.auth import Auth, session
+from fluxless.git.errors import AuthenticationRefused, GitProblem, RepositoryNotFound
 
 _PASSED_ON = ("Content-Type", "Accept", "Content-Encoding", "Git-Protocol")
 _RETURNED = ("Content-Type", "Content-Encoding", "Cache-Control")
 
 
+@dataclass(slots=True)
+class Door:
+    """`problem` is what the remote meant, where libgit2 sees no more than a connection that ends."""
+
+    url: str = ""
+    problem: GitProblem | None = None
+
+
 @contextlib.asynccontextmanager
-async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[str]:
-    """The URL of the door, open while the context lasts."""
+async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[Door]:
+    """The door, open while the context lasts."""
     from aiohttp import web
+
+    door = Door()
 
     token = secrets.token_urlsafe(24)
     base = url.rstrip("/")
@@ -30,6 +42,10 @@ async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[str]:
             target = f"{base}/{path}" + (f"?{request.query_string}" if request.query_string else "")
             body = await request.read() if request.can_read_body else None
             async with http.request(request.method, target, headers=headers, data=body) as answer:
+                if answer.status in {401, 403}:
+                    door.problem = AuthenticationRefused(url)
+                elif answer.status in {404, 410}:
+                    door.problem = RepositoryNotFound(url)
                 reply = web.StreamResponse(status=answer.status, reason=answer.reason)
                 for name in _RETURNED:
                     if name in answer.headers:
@@ -48,6 +64,7 @@ async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[str]:
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             port = runner.addresses[0][1]
-            yield f"http://127.0.0.1:{port}/{token}"
+            door.url = f"http://127.0.0.1:{port}/{token}"
+            yield door
         finally:
             await runner.cleanup()

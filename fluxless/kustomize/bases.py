@@ -15,8 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from fluxless.git.auth import Auth, session
 from fluxless.git.errors import ReferenceNotFound
-from fluxless.git.fetch import Commit, Tree, fetch
+from fluxless.git.fetch import fetched, in_thread
 from fluxless.git.ls_remote import ls_remote
+from fluxless.git.tree import Tree
 from fluxless.kustomize.generate import BuildProblem
 from fluxless.kustomize.jail import Elsewhere, elsewhere
 
@@ -105,14 +106,8 @@ async def _fetch(root: Path, base: Base, one: Elsewhere, timeout: float) -> Path
         return target
     if not place.exists():
         ref, commit = await _resolve(base, timeout)
-        await fetch(
-            base.repository,
-            Auth(),
-            ref=ref,
-            commit=commit,
-            timeout=timeout,
-            use=lambda _, tree: _unpack(_, tree, place),
-        )
+        async with fetched(base.repository, Auth(), ref=ref, commit=commit, timeout=timeout) as found:
+            await in_thread(lambda: _unpack(found.tree, place))
     target = place / base.path
     if ".." in target.parts or not await asyncio.to_thread(target.exists):
         step = "correct the path behind the repository"
@@ -133,7 +128,7 @@ async def _resolve(base: Base, timeout: float) -> tuple[str, str]:
     raise ReferenceNotFound(f"remote base '{base.repository}' has no reference '{base.ref or 'HEAD'}'", step)
 
 
-def _unpack(_: Commit, tree: Tree, place: Path) -> None:
+def _unpack(tree: Tree, place: Path) -> None:
     for file in tree.files(lambda path: False):
         if ".." not in Path(file.path).parts:  # no honest Git writes one
             _write(place / file.path, file.content)

@@ -43,6 +43,16 @@ def source_of(obj: Mapping[str, Any]) -> Ref | None:
     return Ref(ref["kind"], ref.get("namespace") or obj["metadata"].get("namespace", ""), ref["name"])
 
 
+def sources_of(obj: Mapping[str, Any]) -> list[Ref]:
+    """All sources whose artifacts an object consumes: a change of one of them starts it."""
+    source, me = source_of(obj), Ref.of(obj)
+    included = obj.get("spec", {}).get("include") or [] if me.kind == "GitRepository" else []
+    return [
+        *([source] if source is not None else []),
+        *(Ref(me.kind, me.namespace, entry["repository"]["name"]) for entry in included),
+    ]
+
+
 def artifact_of(source: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The artifact in a source's status, or None while there is none."""
     artifact = (source or {}).get("status", {}).get("artifact")

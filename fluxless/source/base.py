@@ -109,10 +109,10 @@ class SourceRun(Run):
             metadata = {"revision": self.revision, "digest": packed.digest}
             self.tell(Event("Normal", reasons.NEW_ARTIFACT, text, metadata))
 
-    def outdated(self, message: str) -> None:
+    def outdated(self, message: str, reason: str = reasons.NEW_REVISION) -> None:
         """There is something newer than the artifact (SC-1)."""
         if self.artifact:
-            self.status.mark(reasons.ARTIFACT_OUTDATED, "True", reasons.NEW_REVISION, message)
+            self.status.mark(reasons.ARTIFACT_OUTDATED, "True", reason, message)
         self.progress(f"building artifact: {message}")
 
 

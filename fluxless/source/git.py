@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from heapq import merge
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fluxless.api import reasons
+from fluxless.api.failure import FailureClass
 from fluxless.api.kinds import Kind
 from fluxless.artifacts.ignore import FILE, Ignore
 from fluxless.artifacts.pack import Packed, pack
-from fluxless.git.auth import Auth, SecretProblem
-from fluxless.git.errors import AuthenticationRefused, GitProblem
-from fluxless.git.fetch import Commit, Tree, fetch
+from fluxless.git.auth import Auth
+from fluxless.git.errors import GitProblem
+from fluxless.git.fetch import fetched, in_thread
 from fluxless.git.ls_remote import ls_remote
+from fluxless.git.tree import Tree
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
-from fluxless.source import credentials
+from fluxless.source import git_includes, git_verify
 from fluxless.source.base import SourceController, SourceRun, collect_garbage
+from fluxless.source.git_access import access
+from fluxless.source.git_includes import Include
 from fluxless.source.revision import InvalidReference, Target, resolve
 
 SUBJECT_LIMIT = 50
@@ -32,9 +37,17 @@ SUBJECT_LIMIT = 50
 class GitRepositoryRun(SourceRun):
     """The state of the step; every field is set by the phase named beside it."""
 
+    OBSERVED: ClassVar = {
+        "ignore": "observedIgnore",
+        "include": "observedInclude",
+        "recurseSubmodules": "observedRecurseSubmodules",
+        "sparseCheckout": "observedSparseCheckout",
+    }
+
     def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
         super().__init__(kind, obj, survey, services)
-        self.auth = Auth()  # read_secret
+        self.auth = Auth()  # read_credentials
+        self.includes: list[Include] = []  # read_credentials
         self.target: Target | None = None  # ask_remote
 
 
@@ -49,16 +62,11 @@ class GitRepositoryController(SourceController):
         return PHASES
 
 
-async def read_secret(run: GitRepositoryRun) -> None:
-    """The credentials of `spec.secretRef`. FetchFailed AuthenticationFailed when there are none."""
-    name = credentials.name_of(run, "secretRef")
-    if not name:
-        return
-    data = await credentials.secret(run, name, "secretRef")
-    try:
-        run.auth = Auth.of_secret(data, f"{run.ref.namespace}/{name}")
-    except SecretProblem as problem:
-        raise Transient(reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED) from problem
+async def read_credentials(run: GitRepositoryRun) -> None:
+    """How to ask the remote, and what to include."""
+    run.auth = await access(run)
+    run.includes = git_includes.find(run)
+    git_verify.forget(run)
 
 
 async def ask_remote(run: GitRepositoryRun) -> None:
@@ -71,54 +79,67 @@ async def ask_remote(run: GitRepositoryRun) -> None:
     except GitProblem as problem:
         raise _fetch_failed(problem) from problem
     run.revision = run.target.revision
-    run.fresh = await run.is_current()
+    run.fresh = await run.is_current() and not git_includes.changed(run, run.includes) and not git_verify.is_due(run)
 
 
 async def _newest(run: GitRepositoryRun, targets: list[Target]) -> Target:
     """Of several tags of one version, the one with the newest commit (GR-24); each has to be fetched to know."""
     if len({target.commit for target in targets}) == 1:
         return targets[-1]
-    moments = [
-        await fetch(
-            run.url,
-            run.auth,
-            ref=target.ref,
-            commit=target.commit,
-            timeout=run.timeout,
-            use=lambda commit, _: commit.moment,
-        )
-        for target in targets
-    ]
+    moments: list[int] = []
+    for target in targets:
+        async with fetched(run.url, run.auth, ref=target.ref, commit=target.commit, timeout=run.timeout) as found:
+            moments.append(found.commit.moment)
     return max(zip(moments, targets, strict=True), key=lambda pair: pair[0])[1]
 
 
 def _fetch_failed(problem: GitProblem) -> Transient:
-    refused = isinstance(problem, AuthenticationRefused | SecretProblem)
+    refused = problem.cls is FailureClass.SOURCE_AUTH
     reason = reasons.AUTHENTICATION_FAILED if refused else reasons.GIT_OPERATION_FAILED
     return Transient(reason, problem.failures, condition=reasons.FETCH_FAILED)
 
 
 async def store_artifact(run: GitRepositoryRun) -> None:
-    """Fetch, pack, upload, then point the status to it. FetchFailed, StorageOperationFailed."""
+    """Fetch, verify, pack, upload, then point the status to it. FetchFailed, SourceVerified, StorageOperationFailed."""
     if run.fresh or run.target is None:
         return
-    run.outdated(f"new upstream revision '{run.revision}'")
+    if run.artifact.get("revision") != run.revision:
+        run.outdated(f"new upstream revision '{run.revision}'")
+    elif git_includes.changed(run, run.includes):
+        run.outdated("included artifacts differ from last observed includes", "IncludeChange")
+    else:
+        run.outdated("checkout configuration has changed")
     await run.keep()
+    target, recurse = run.target, bool(run.spec.get("recurseSubmodules"))
     with tempfile.TemporaryDirectory(prefix="fluxless-pack-") as folder:
         archive = Path(folder) / "artifact.tar.gz"
-
-        def use(commit: Commit, tree: Tree) -> tuple[Commit, Packed]:
-            ignore = Ignore(tree.texts(FILE), run.spec.get("ignore"))
-            return commit, pack(tree.files(ignore.leaves_out), archive)
-
         try:
-            commit, packed = await fetch(
-                run.url, run.auth, ref=run.target.ref, commit=run.target.commit, timeout=run.timeout, use=use
-            )
+            async with fetched(
+                run.url, run.auth, ref=target.ref, commit=target.commit, timeout=run.timeout, recurse=recurse
+            ) as found:
+                if run.spec.get("sparseCheckout"):
+                    found.tree.keep(run.spec["sparseCheckout"])
+                await git_verify.verify(run, found)
+                included = await git_includes.folders(run, run.includes)
+                packed = await in_thread(lambda: _pack(found.tree, included, run.spec.get("ignore"), archive))
         except GitProblem as problem:
             raise _fetch_failed(problem) from problem
-        subject = (commit.message.strip().splitlines() or [""])[0][:SUBJECT_LIMIT]
+        subject = (found.commit.message.strip().splitlines() or [""])[0][:SUBJECT_LIMIT]
+        run.status.set(includedArtifacts=[one.artifact for one in run.includes] or None)
         await run.keep_artifact(packed, f"stored artifact for commit '{subject}'")
 
 
-PHASES = (read_secret, ask_remote, store_artifact, collect_garbage)
+def _pack(tree: Tree, included: list[tuple[Include, Path]], ignore: str | None, archive: Path) -> Packed:
+    """The commit's files, and in place of those with the same path the included ones; blocking."""
+    extra = {file.path: file for one, folder in included for file in git_includes.files(one, folder)}
+    texts = tree.texts(FILE)
+    for path, file in extra.items():
+        if path.rpartition("/")[2] == FILE:
+            texts[path.rpartition("/")[0]] = file.content.decode(errors="replace")
+    rules = Ignore(texts, ignore)
+    own = tree.files(lambda path: path in extra or rules.leaves_out(path))
+    kept = (extra[path] for path in sorted(extra) if not rules.leaves_out(path))
+    return pack(merge(own, kept, key=lambda file: file.path), archive)
+
+
+PHASES = (read_credentials, ask_remote, store_artifact, collect_garbage)

@@ -32,7 +32,8 @@ class Repo:
     def __init__(self, server: GitServer, folder: Path, name: str) -> None:
         self.url = f"{server.url}/{name}.git"
         self.bare = server.root / f"{name}.git"
-        self._repository = Repository(folder / name, self.bare)
+        self.work = folder / name
+        self._repository = Repository(self.work, self.bare)
         self._created = False
 
     def push(self, files: dict[str, str | None], message: str = "a change") -> str:
@@ -47,6 +48,11 @@ class Repo:
             else:
                 self._repository.write(name, text)
         return self._repository.commit(message)
+
+    @property
+    def head(self) -> str:
+        """The id of the last commit."""
+        return self._repository.head()
 
     def git(self, *arguments: str, **environment: str) -> str:
         """Any other command in the work tree."""

@@ -200,8 +200,6 @@ async def test_a_private_ca_and_a_client_certificate_work_and_are_needed(
         pytest.param({"url": "{server}/none.git"}, "GitOperationFailed", "repository not found", id="no-repository"),
         pytest.param({"url": "http://127.0.0.1:9/x.git"}, "GitOperationFailed", "unable to reach", id="no-server"),
         pytest.param({"secretRef": {"name": "nope"}}, "AuthenticationFailed", "not found", id="secret-missing"),
-        pytest.param({"url": "ssh://git@x/y"}, "UnsupportedField", "not supported", id="ssh"),
-        pytest.param({"recurseSubmodules": True}, "UnsupportedField", "spec.recurseSubmodules", id="submodules"),
     ],
 )
 async def test_what_cannot_be_fetched_is_named(
@@ -256,7 +254,7 @@ async def test_100_megabytes_and_5000_files_pass(flux: Flux, repo: Repo, tmp_pat
 async def test_a_file_beyond_the_limit_is_refused_by_name(
     flux: Flux, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluxless.git.fetch.MAX_FILE", 1024)
+    monkeypatch.setattr("fluxless.git.tree.MAX_FILE", 1024)
     repo.push({"a.yaml": config_map("a"), "large.bin": "x" * 2048})
     await flux.source(repo)
     await flux.run(patience=0.2)

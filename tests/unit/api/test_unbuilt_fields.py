@@ -13,18 +13,8 @@ KUSTOMIZATION: dict[str, Any] = {
     "sourceRef": {"kind": "GitRepository", "name": "a"},
 }
 REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
-    "GR-1 ssh": ("GitRepository", {"url": "ssh://git@example.org/a.git"}, ["url: ssh"]),
-    "GR-5 provider": ("GitRepository", {"provider": "azure"}, ["provider: azure"]),
-    "GR-6 object-level identity": (
-        "GitRepository",
-        {"provider": "aws", "serviceAccountName": "a"},
-        ["serviceAccountName", "provider: aws"],
-    ),
-    "GR-7 proxy": ("GitRepository", {"proxySecretRef": {"name": "a"}}, ["proxySecretRef"]),
-    "GR-8 signatures": ("GitRepository", {"verify": {"mode": "HEAD", "secretRef": {"name": "a"}}}, ["verify"]),
-    "GR-10 submodules": ("GitRepository", {"recurseSubmodules": True}, ["recurseSubmodules"]),
-    "GR-11 include": ("GitRepository", {"include": [{"repository": {"name": "b"}}]}, ["include"]),
-    "GR-12 sparse checkout": ("GitRepository", {"sparseCheckout": ["a"]}, ["sparseCheckout"]),
+    "OR-5 keyless": ("OCIRepository", {"verify": {"provider": "cosign"}}, ["verify without secretRef"]),
+    "OR-5 notation": ("OCIRepository", {"verify": {"provider": "notation"}}, ["verify.provider: notation"]),
     "KC-7 source": ("Kustomization", {"sourceRef": {"kind": "Bucket", "name": "a"}}, ["sourceRef.kind: Bucket"]),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
