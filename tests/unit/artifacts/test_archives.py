@@ -9,7 +9,7 @@ import pytest
 from fluxless.artifacts.ignore import Ignore
 from fluxless.artifacts.pack import pack
 from fluxless.artifacts.unpack import ArchiveProblem, unpack
-from fluxless.git.fetch import File
+from fluxless.git.tree import File
 
 FILES = [File("a.yaml", b"a", False), File("deep/er/run.sh", b"#!/bin/sh", True)]
 

@@ -14,7 +14,7 @@ from fluxless.artifacts.directory import DirectoryStore
 from fluxless.artifacts.pack import pack
 from fluxless.artifacts.store import PreconditionFailed, Store, StoreUnavailable
 from fluxless.artifacts.unpack import ArchiveProblem
-from fluxless.git.fetch import File
+from fluxless.git.tree import File
 
 
 @pytest_asyncio.fixture(loop_scope="session", params=["azure", "directory"])
