@@ -3,10 +3,11 @@
 import azure.durable_functions as df
 import azure.functions as func
 
-from functions import activities, orchestrators, timers, webhooks
+from functions import activities, orchestrators, queues, timers, webhooks
 
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 app.register_functions(orchestrators.blueprint)
 app.register_functions(activities.blueprint)
 app.register_functions(timers.blueprint)
 app.register_functions(webhooks.blueprint)
+app.register_functions(queues.blueprint)

@@ -47,10 +47,11 @@ async def reconcile(message: Message) -> dict[str, Any]:
 
 @blueprint.activity_trigger(input_name="message")
 async def request(message: Message) -> dict[str, Any]:
-    """`{cluster, urls, token}` to `{ok, summary}`: annotate the GitRepositories of one cluster."""
+    """`{cluster, keys, targets}` to `{ok, summary}`: annotate the objects of one cluster that a webhook is about."""
 
     async def work() -> dict[str, Any]:
-        await host.engine().request(message["cluster"], message["urls"], message["token"])
+        targets = tuple((one[0], one[1], one[2], one[3]) for one in message["targets"])
+        await host.engine().intake.tell(message["cluster"], tuple(message["keys"]), targets)
         return {}
 
     return await _safely("request", message["cluster"], work())

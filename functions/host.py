@@ -22,9 +22,21 @@ def timer_schedule() -> str:
     return settings.TIMER.read()
 
 
-def github_secret() -> str:
-    """The secret of GitHub webhooks; read on each call, so that a changed app setting needs no new engine."""
-    return settings.GITHUB_WEBHOOK_SECRET.read()
+async def check_event_grid(authorization: str) -> None:
+    """The token of an Event Grid delivery: signed by our Entra tenant, for our audience, given to Event Grid itself.
+    Raises `Refused`.
+    """
+    from fluxless.notification.oidc import verified
+    from fluxless.notification.signatures import Refused
+
+    issuer, audience = settings.EVENTGRID_ISSUER.read(), settings.EVENTGRID_AUDIENCE.read()
+    if not issuer or not audience:
+        raise Refused("set the app settings FLUXLESS_EVENTGRID_ISSUER and FLUXLESS_EVENTGRID_AUDIENCE")
+    tenant = issuer.removeprefix("https://login.microsoftonline.com/").removesuffix("/v2.0")
+    first_version = f"https://sts.windows.net/{tenant}/"  # the issuer of tokens of Entra's older form
+    claims = await verified(authorization, audience, issuer, first_version, discovery=issuer)
+    if settings.EVENTGRID_CALLER.read() not in {claims.get("azp"), claims.get("appid")}:
+        raise Refused("the token was not given to Event Grid")
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 
+TEXT = "text/plain"
 SYNC = "sync"
 ANNOUNCE = "announce"
 PLAN = "plan"

@@ -24,6 +24,8 @@ PLAN_ATTEMPTS = 6
 """Failed plans in a row after which the loop ends and leaves the next try to the timer."""
 TURNS = 100
 """Turns after which the history starts anew; a turn adds about eight events, and 1,000 is where replay gets slow."""
+SETTLED = 0.5
+"""Seconds after which a cluster that was started by news is planned once more."""
 ANNOUNCE_ATTEMPTS = 20
 
 
@@ -32,6 +34,7 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
     """Plan, start what is due, wait for the first of: a batch to finish, the next wake-up, a wake event; again."""
     state: dict[str, Any] = context.get_input() or {}
     cluster, turn, failed = state["cluster"], int(state.get("turn", 0)), 0
+    again = bool(state.get("again"))
     last_turn = turn + TURNS
     flight: dict[str, Any] = {}
     finished: dict[str, Any] = {}
@@ -50,6 +53,9 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
         else:
             failed += 1
             wait = PLAN_RETRY if failed < PLAN_ATTEMPTS and not plan.get("away") else None
+        if again and not flight and wait is None and plan["ok"]:
+            wait = SETTLED  # whoever told us of an object may have done so before the API server had stored it
+        again = False
         phase = "working" if flight else "waiting" if wait is not None else "idle"
         context.set_custom_status(
             {"phase": phase, "turn": turn, "inFlight": len(flight), **plan.get("counts", {}), "error": plan["summary"]}

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
 from functions import host, names
+
+if TYPE_CHECKING:
+    from fluxless.engine.coalesce import Coalescer
+    from fluxless.engine.intake import Announcement
 
 log = logging.getLogger("fluxless.functions")
 STUCK = 900.0
 """Seconds without any movement of a running `sync` after which it is ended and started again (design, section 3)."""
 AT_ONCE = 16
 """Clusters that are woken at the same time."""
+NEWS_EVERY = 0.25
+"""Seconds between two wakes of one cluster by news."""
+LISTEN_EVERY = 10.0
+"""Seconds between two looks at the heartbeat."""
+_heard = float("-inf")
 RUNNING = {"Running", "Pending", "ContinuedAsNew"}
 
 
@@ -39,9 +50,36 @@ async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: boo
         await _nudge(client, instance, status, turns=2 if news else 1)
         return
     try:
-        await client.start_new(names.SYNC, instance, {"cluster": cluster})
+        await client.start_new(names.SYNC, instance, {"cluster": cluster, "again": news})
     except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
         log.info("cluster=%s sync not started: %s", cluster, str(error)[:200])
+
+
+_clients: dict[str, df.DurableOrchestrationClient] = {}
+
+
+async def _wake_one(cluster: str) -> None:
+    await wake_all(_clients[cluster], [cluster])
+
+
+@lru_cache(maxsize=1)
+def _news() -> Coalescer[str, None]:
+    from fluxless.engine.coalesce import Coalescer
+
+    return Coalescer(_wake_one, spacing=NEWS_EVERY)
+
+
+async def wake_news(client: df.DurableOrchestrationClient, clusters: Iterable[str]) -> None:
+    """Wake clusters of which there is news. Many who bring some at the same time wake a cluster once, after all."""
+    for cluster in clusters:
+        _clients[cluster] = client  # any of them will do: a client is no more than the host's addresses
+    await asyncio.gather(*(_news()(cluster) for cluster in clusters))
+
+
+async def announce(client: df.DurableOrchestrationClient, announcement: Announcement) -> None:
+    """Tell a cluster that was out of reach, again and again."""
+    instance = names.announce_instance(announcement.delivery, announcement.cluster)
+    await client.start_new(names.ANNOUNCE, instance, announcement.to_json())
 
 
 async def wake_all(client: df.DurableOrchestrationClient, clusters: Iterable[str], *, news: bool = True) -> None:
@@ -70,14 +108,17 @@ async def _nudge(client: df.DurableOrchestrationClient, instance: str, status: A
 
 
 def _stuck(status: Any) -> bool:
-    import time
-
     updated = status.last_updated_time
     return updated is not None and time.time() - updated.timestamp() > STUCK
 
 
 async def wake_overdue(client: df.DurableOrchestrationClient) -> None:
-    """Start every cluster when the timer has been silent for too long."""
+    """Start every cluster when the timer has been silent for too long; looked at now and then."""
+    global _heard  # noqa: PLW0603
+    now = time.monotonic()
+    if now - _heard < LISTEN_EVERY:
+        return
+    _heard = now
     engine = host.engine()
     silent = await engine.silence()
     if silent > host.HEARTBEAT_OVERDUE:

@@ -1,47 +1,113 @@
-"""Doors for the outside world: GitHub pushes, and a key-protected one that wakes clusters (`fluxless reconcile`)."""
+"""Doors for the outside world: receivers, pushes to Git hosts and ACR, API servers; and a key-protected one that wakes
+clusters (`fluxless reconcile`). Each is authenticated by its own secret, answered in under a second, and never trusted
+for content.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 import azure.functions as func
 
-from functions import host, names
-from functions.wake import wake_all, wake_overdue
+from functions import host, names, settings
+from functions.wake import announce, wake_all, wake_news, wake_overdue
 
 if TYPE_CHECKING:
-    from fluxless.engine.engine import Announcement
+    from fluxless.engine.doors import Answer
+    from fluxless.engine.intake import Acceptance
 
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
+OPEN = func.AuthLevel.ANONYMOUS
+EVENT_GRID_ORIGIN = "eventgrid.azure.net"
 
 
-@blueprint.route(route="api/hooks/github", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+@blueprint.route(route="hook/{digest}", methods=["POST"], auth_level=OPEN)
+@blueprint.durable_client_input(client_name="client")
+async def hook(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """A webhook for a Receiver, at Flux's own path."""
+    digest = str(req.route_params.get("digest", ""))
+    return await _taken(client, lambda: host.engine().intake.hook(f"/hook/{digest}", _headers(req), req.get_body()))
+
+
+@blueprint.route(route="api/hooks/github", methods=["POST"], auth_level=OPEN)
 @blueprint.durable_client_input(client_name="client")
 async def github(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """A GitHub push: authenticated by its signature, answered in under a second, never trusted for content."""
-    from fluxless.api.failure import Problem
+    """A push to GitHub."""
+    from fluxless.engine.doors.github import github as door
 
-    headers = {name.lower(): value for name, value in req.headers.items()}
+    return await _door(client, lambda: door(_headers(req), req.get_body(), settings.GITHUB_WEBHOOK_SECRET.read()))
+
+
+@blueprint.route(route="api/hooks/gitlab", methods=["POST"], auth_level=OPEN)
+@blueprint.durable_client_input(client_name="client")
+async def gitlab(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """A push to GitLab."""
+    from fluxless.engine.doors.git_hosts import gitlab as door
+
+    return await _door(client, lambda: door(_headers(req), req.get_body(), settings.GITLAB_WEBHOOK_SECRET.read()))
+
+
+@blueprint.route(route="api/hooks/azuredevops", methods=["POST"], auth_level=OPEN)
+@blueprint.durable_client_input(client_name="client")
+async def azure_devops(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """A push to Azure DevOps."""
+    from fluxless.engine.doors.git_hosts import azure_devops as door
+
+    secret = settings.AZUREDEVOPS_WEBHOOK_SECRET.read()
+    return await _door(client, lambda: door(_headers(req), req.get_body(), secret))
+
+
+@blueprint.route(route="api/hooks/acr", methods=["POST"], auth_level=OPEN)
+@blueprint.durable_client_input(client_name="client")
+async def acr(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """A push to ACR, told by its own webhook."""
+    from fluxless.engine.doors.acr import acr as door
+
+    return await _door(client, lambda: door(_headers(req), req.get_body(), settings.ACR_WEBHOOK_SECRET.read()))
+
+
+@blueprint.route(route="api/hooks/eventgrid", methods=["POST", "OPTIONS"], auth_level=OPEN)
+@blueprint.durable_client_input(client_name="client")
+async def event_grid(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """Events of ACR, delivered by Event Grid with a token of Entra."""
+    from fluxless.engine.doors.acr import event_grid as door
+    from fluxless.notification.signatures import Refused
+
+    headers = _headers(req)
+    if req.method == "OPTIONS":  # the handshake of CloudEvents
+        origin = headers.get("webhook-request-origin", "")
+        if origin != EVENT_GRID_ORIGIN:
+            return _text(403, "only Event Grid may send here")
+        allowed = {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"}
+        return func.HttpResponse(status_code=200, headers=allowed)
     try:
-        answer = await host.engine().accept_github(headers, req.get_body(), host.github_secret())
-        await wake_all(client, answer.woken)
-        await asyncio.gather(*(_announce(client, announcement) for announcement in answer.missed))
-        if answer.accepted:
-            await wake_overdue(client)
-    except Problem as problem:
-        log.warning("webhook not taken: %s", problem)
-        return _text(503, "not taken: storage or configuration is at fault; see the app's log, then deliver again")
-    return _text(answer.status, answer.text)
+        await host.check_event_grid(headers.get("authorization", ""))
+    except Refused as refused:
+        log.warning("event grid delivery refused: %s", refused)
+        return _text(503 if refused.status == 503 else 401, "refused; the app's log says why")
+    return await _door(client, lambda: door(req.get_body()))
 
 
-async def _announce(client: df.DurableOrchestrationClient, announcement: Announcement) -> None:
-    instance = names.announce_instance(announcement.delivery, announcement.cluster)
-    message = {"cluster": announcement.cluster, "urls": list(announcement.urls), "token": announcement.token}
-    await client.start_new(names.ANNOUNCE, instance, message)
+@blueprint.route(route="api/hooks/cluster/{cluster}/{token}", methods=["POST"], auth_level=OPEN)
+@blueprint.durable_client_input(client_name="client")
+async def cluster_changed(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """An API server tells that somebody has written a Flux object; it is always allowed."""
+    from fluxless.api.failure import Problem
+    from fluxless.engine.doors.cluster import admission
+
+    cluster, token = (str(req.route_params.get(name, "")) for name in ("cluster", "token"))
+    answer = admission(cluster, token, req.get_body(), settings.PUSH_SECRET.read())
+    try:
+        if answer.keys and cluster in host.engine().clusters:
+            await asyncio.wait_for(wake_news(client, [cluster]), 0.5)
+    except (Problem, TimeoutError) as problem:  # the object must not wait for us; the timer sees it
+        log.warning("cluster=%s not woken by its API server: %s", cluster[:63], problem or "no answer in time")
+    return func.HttpResponse(answer.text, status_code=answer.status, mimetype=answer.kind)
 
 
 @blueprint.route(route="api/sync/{cluster?}", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
@@ -61,5 +127,31 @@ async def wake_clusters(req: func.HttpRequest, client: df.DurableOrchestrationCl
     return _text(202, "woken")
 
 
+def _headers(req: func.HttpRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in req.headers.items()}
+
+
+async def _door(client: df.DurableOrchestrationClient, check: Callable[[], Answer]) -> func.HttpResponse:
+    """A built-in door: check the sender, then tell all clusters."""
+    return await _taken(client, lambda: host.engine().intake.accept(check()))
+
+
+async def _taken(client: df.DurableOrchestrationClient, take: Callable[[], Awaitable[Acceptance]]) -> func.HttpResponse:
+    from fluxless.api.failure import Problem
+
+    try:
+        answer = await take()
+        await wake_news(client, answer.woken)
+        await asyncio.gather(*(announce(client, announcement) for announcement in answer.missed))
+        if answer.accepted:
+            await wake_overdue(client)
+    except Problem as problem:
+        log.warning("webhook not taken: %s", problem)
+        return _text(503, "not taken: storage or configuration is at fault; see the app's log, then deliver again")
+    if answer.kind != names.TEXT:
+        return func.HttpResponse(answer.text, status_code=answer.status, mimetype=answer.kind)
+    return _text(answer.status, answer.text)
+
+
 def _text(status: int, text: str) -> func.HttpResponse:
-    return func.HttpResponse(text + "\n", status_code=status, mimetype="text/plain")
+    return func.HttpResponse(text + "\n", status_code=status, mimetype=names.TEXT)

@@ -9,12 +9,13 @@ from typing import Any
 import yaml
 
 from fluxless.api.kustomize import KUSTOMIZATIONS
+from fluxless.api.notification import RECEIVERS
 from fluxless.api.schema import Declaration, Version
 from fluxless.api.source.git import GIT_REPOSITORIES
 from fluxless.api.source.oci import OCI_REPOSITORIES
 
 FOLDER = Path(__file__).resolve().parents[1] / "fluxless" / "api" / "crds"
-DECLARATIONS = (GIT_REPOSITORIES, OCI_REPOSITORIES, KUSTOMIZATIONS)
+DECLARATIONS = (GIT_REPOSITORIES, OCI_REPOSITORIES, KUSTOMIZATIONS, RECEIVERS)
 
 
 def definition(declaration: Declaration) -> dict[str, Any]:

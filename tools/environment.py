@@ -23,6 +23,12 @@ from tools.devcluster import launcher as devcluster
 from tools.places import ROOT, STATE, free_port
 
 SECRET = "local-webhook-secret"
+SECRETS = tuple(
+    f"FLUXLESS_{door}_SECRET"
+    for door in ("GITHUB_WEBHOOK", "GITLAB_WEBHOOK", "AZUREDEVOPS_WEBHOOK", "ACR_WEBHOOK", "PUSH")
+)
+"""Every door has the same one here."""
+EVENTS_QUEUE = "registry-events"
 TIMER = "*/5 * * * * *"
 """Of `make up`: whoever tries things out does not like to wait for half a minute."""
 HOST_WITHIN = 60.0
@@ -67,7 +73,9 @@ def up(
     settings = {
         "FLUXLESS_CLUSTERS": json.dumps([{"name": "dev", "kubeconfig": str(kubeconfig)}]),
         "FLUXLESS_BLOB_CONNECTION": connection,
-        "FLUXLESS_GITHUB_WEBHOOK_SECRET": SECRET,
+        **dict.fromkeys(SECRETS, SECRET),
+        "FLUXLESS_EVENTS_QUEUE": EVENTS_QUEUE,
+        "FLUXLESS_EVENTS": connection,
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
         "FLUXLESS_KUSTOMIZE": str(kustomize),

@@ -119,12 +119,12 @@ IMAGE_UPDATE_AUTOMATION = _image(
 )
 
 
-def _notification(kind: str, plural: str, *versions: str) -> Kind:
+def _notification(kind: str, plural: str, *versions: str, built: bool = False) -> Kind:
     categories = ("all", "fluxcd", "fluxcd-notifications")
-    return Kind(_NOTIFICATION, kind, plural, (), categories, versions, "notification-controller")
+    return Kind(_NOTIFICATION, kind, plural, (), categories, versions, "notification-controller", built)
 
 
-RECEIVER = _notification("Receiver", "receivers", "v1", "v1beta2")
+RECEIVER = _notification("Receiver", "receivers", "v1", "v1beta2", "v1beta1", built=True)
 PROVIDER = _notification("Provider", "providers", "v1beta3", "v1beta2")
 ALERT = _notification("Alert", "alerts", "v1beta3", "v1beta2")
 

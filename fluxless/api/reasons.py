@@ -25,6 +25,8 @@ UNSUPPORTED_FIELD = "UnsupportedField"
 UNSUPPORTED_FIELD_CLASS = FailureClass.VALIDATION
 INVALID_CEL_EXPRESSION = "InvalidCELExpression"
 """An expression of `dependsOn` or `healthCheckExprs` is no CEL."""
+VALIDATION_FAILED = "ValidationFailed"
+"""The spec contradicts itself."""
 UNKNOWN_FIELD = "UnknownField"
 """Objects have fields that their kind does not know, and were applied without them; ours, Flux does so in silence."""
 SHARED_OBJECT = "SharedObject"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fluxless.api.duration import parse_duration
 from fluxless.cli import creates, previews, registry, reports, verbs
-from fluxless.cli.session import Session, console, run
+from fluxless.cli.flags import AppCluster
+from fluxless.cli.session import Session, console, run, run_plain
 
 if TYPE_CHECKING:
     from fluxless.kube.client import Cluster
@@ -77,24 +79,43 @@ def install(
     leave_behind: Annotated[
         bool, typer.Option("--leave-behind", help="Although objects of kinds that are not built yet would stand still.")
     ] = False,
+    push: Annotated[
+        bool, typer.Option("--push", help="Let the API server tell the app of changes; needs --cluster.")
+    ] = False,
+    name: AppCluster = "",
+    push_secret: Annotated[str, typer.Option(envvar="FLUXLESS_PUSH_SECRET", help="That of the app's settings.")] = "",
+    push_ca_file: Annotated[Path | None, typer.Option(help="CA of the app's certificate, if nobody knows it.")] = None,
 ) -> None:
     """Put the CRDs into the cluster."""
     from fluxless.cli import install as manifests
+    from fluxless.cli import push as telling
     from fluxless.cli import takeover as work
+    from fluxless.cli.export import dump
 
     session: Session = context.obj
+
+    async def hook() -> dict[str, Any]:
+        authority = telling.read_authority(push_ca_file)
+        return telling.configuration(session.functions_url, name, push_secret, authority)
+
+    manifest = run_plain(hook) if push else None
     if export:
-        typer.echo("\n---\n".join(manifests.texts()))
+        typer.echo("\n---\n".join([*manifests.texts(), *([dump(manifest)] if manifest else [])]))
         return
 
     async def put(cluster: Cluster) -> list[str]:
         if take_over:
             out, limit = console(), session.timeout
-            return await work.take_over(cluster, out, leave_behind=leave_behind, timeout=limit)
-        return await work.guarded_install(cluster)
+            done = await work.take_over(cluster, out, leave_behind=leave_behind, timeout=limit)
+        else:
+            done = await work.guarded_install(cluster)
+        if manifest is not None:
+            await telling.install(cluster, manifest)
+            done.append(telling.NAME)
+        return done
 
-    for name in run(session, put):
-        console().print(f"[green]✔[/green] {name} installed")
+    for installed in run(session, put):
+        console().print(f"[green]✔[/green] {installed} installed")
 
 
 @app.command("give-back")

@@ -34,6 +34,10 @@ def _controller(kind: str) -> tuple[Callable[..., Any], Any]:
             from fluxless.kustomize.run import KustomizationRun
 
             return KustomizationRun, KustomizationController()
+        case "Receiver":
+            from fluxless.notification.receiver import ReceiverController, ReceiverRun
+
+            return ReceiverRun, ReceiverController()
         case other:
             raise LookupError(f"no controller for {other}")
 

@@ -11,32 +11,28 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fluxless.api.failure import Problem
-from fluxless.api.kinds import GIT_REPOSITORY, KINDS
-from fluxless.api.timestamps import format_timestamp
+from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
-from fluxless.engine import hooks, housekeeping
+from fluxless.engine import housekeeping
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
+from fluxless.engine.intake import Intake
 from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
-from fluxless.git.urls import normalise
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
-from fluxless.kube.errors import NotFound
 from fluxless.reconcile import records, survey
-from fluxless.reconcile import world as worlds
 from fluxless.reconcile.configs import ConfigWatch
 from fluxless.reconcile.outcome import FAILED, Outcome, State
 from fluxless.reconcile.services import Services
-from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.survey import Survey
-from fluxless.reconcile.world import Ref, Rules, World
+from fluxless.reconcile.world import Ref, Rules
 
 log = logging.getLogger("fluxless.engine")
 
@@ -44,12 +40,6 @@ PLAN_SHARE = 4.0
 """Times the cost of the last plan that the work gets before the next one."""
 LONGEST_PACE = 2.0
 """Seconds that a plan waits for that at most."""
-TOLD_AT_ONCE = 24
-"""Clusters that a webhook tells at the same time: all at once, none of them would be in time."""
-RECENT = 120.0
-"""Seconds for which a survey says which objects a webhook means."""
-WEBHOOK_PATIENCE = 0.7
-"""Seconds that a webhook's sender waits for a cluster; the answer is due within one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +53,6 @@ class NextSteps:
     def to_json(self) -> dict[str, Any]:
         """Well under 10 KB: objects travel by batch id, never by name."""
         return {"batches": self.batches, "wakeAfter": self.wake_after, "counts": self.counts}
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """A webhook that one cluster has not heard of yet."""
-
-    delivery: str
-    cluster: str
-    urls: tuple[str, ...]
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """The answer to a webhook, the clusters that have something to do now, and those that were out of reach."""
-
-    status: int
-    text: str
-    accepted: bool = False
-    woken: tuple[str, ...] = ()
-    missed: tuple[Announcement, ...] = ()
 
 
 class Engine:
@@ -100,6 +69,7 @@ class Engine:
         self._kinds = tuple(kind for kind in KINDS if kind.built)
         self._ids = itertools.count()
         self._planned: dict[str, tuple[float, float]] = {}
+        self.intake = Intake(lambda: self.clusters, self.cluster, self._surveys.get, self._reach, lambda: self.services)
 
     @property
     def clusters(self) -> list[str]:
@@ -219,71 +189,6 @@ class Engine:
             log.warning("cluster=%s run records not kept: %s", name, problem)
         return [outcome.to_json() for outcome in outcomes]
 
-    async def accept_github(self, headers: Mapping[str, str], body: bytes, secret: str) -> Acceptance:
-        """A GitHub delivery: every GitRepository with that URL, in any spelling, gets a reconcile request (CM-6).
-
-        All clusters are asked at once. One that does not answer in time is `missed`: the caller announces it to that
-        cluster again and again. Raises `StoreUnavailable` when a replay could not be told from a first delivery.
-        """
-        answer = hooks.github(headers, body, secret)
-        if not answer.urls:
-            return Acceptance(answer.status, answer.text)
-        seen = hooks.delivery_name(answer.delivery)
-        if await self.services.store.stat(seen) is not None:
-            return Acceptance(202, "this delivery was received before: ignored", accepted=True)
-        token = format_timestamp(self.services.clock(), fraction=True)
-        until, slots = asyncio.get_running_loop().time() + WEBHOOK_PATIENCE, asyncio.Semaphore(TOLD_AT_ONCE)
-        counts = await asyncio.gather(
-            *(self._patiently(name, answer.urls, token, until, slots) for name in self.clusters)
-        )
-        await self.services.store.put(seen, b"")
-        woken = tuple(name for name, count in zip(self.clusters, counts, strict=True) if count)
-        missed = tuple(
-            Announcement(answer.delivery, name, answer.urls, token)
-            for name, count in zip(self.clusters, counts, strict=True)
-            if count is None
-        )
-        total = sum(count or 0 for count in counts)
-        text = f"{total} GitRepository object(s) will be reconciled" if total else "no GitRepository has this URL"
-        if missed:
-            text += f"; {len(missed)} cluster(s) did not answer and will be told later"
-        return Acceptance(202, text, accepted=True, woken=woken, missed=missed)
-
-    async def _patiently(
-        self, name: str, urls: tuple[str, ...], token: str, until: float, slots: asyncio.Semaphore
-    ) -> int | None:
-        try:
-            async with asyncio.timeout_at(until), slots:
-                return await self.request(name, urls, token)
-        except (Problem, TimeoutError) as problem:
-            log.warning("cluster=%s webhook not passed on yet: %s", name, problem or "no answer in time")
-            return None
-
-    async def request(self, name: str, urls: Iterable[str], token: str) -> int:
-        """Annotate the GitRepositories of one cluster that have one of these URLs; how many. Raises `Problem`.
-
-        A recent survey of this worker says which they are; when it knows none, the cluster is asked.
-        """
-        self._reach.refuse_away(name)
-        keys = {normalise(url) for url in urls}
-        cluster, now = await self.cluster(name), self.services.clock()
-        known = self._surveys.get(name)
-        recent = known is not None and now - known.world.taken < RECENT
-        matching = _having(known.world, keys) if known is not None and recent else []
-        if not matching:
-            matching = _having(await worlds.take(cluster, (GIT_REPOSITORY,), now), keys)
-        if not matching:
-            return 0
-        resource = await cluster.resource(GIT_REPOSITORY.api_version, GIT_REPOSITORY.kind)
-        body = {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}}
-
-        async def ask(ref: Ref) -> None:
-            with contextlib.suppress(NotFound):  # deleted since
-                await cluster.patch(resource, ref.name, ref.namespace, body=body)
-
-        await asyncio.gather(*(ask(ref) for ref in matching))
-        return len(matching)
-
     async def heartbeat(self) -> None:
         """Note that the timer is alive, and tidy up once in a while. Raises `StoreUnavailable`."""
         store, now = self.services.store, self.services.clock()
@@ -304,10 +209,3 @@ class Engine:
         await asyncio.gather(*(cluster.close() for cluster in self._connections.values()))
         await self.services.remotes.close()
         await self.services.store.close()
-
-
-def _having(world: World, keys: set[str]) -> list[Ref]:
-    """The GitRepositories with one of these URLs."""
-    kind = GIT_REPOSITORY.kind
-    found = (ref for ref, obj in world.objects.items() if ref.kind == kind and normalise(hooks.spec_url(obj)) in keys)
-    return list(found)

@@ -38,22 +38,17 @@ class EvaluationFailed(Problem):
         super().__init__(Failure(FailureClass.VALIDATION, message, next_step=step))
 
 
-class Expression:
-    """A compiled expression with a boolean value."""
+class Value:
+    """A compiled expression with a value of any type."""
 
     def __init__(self, text: str, variables: tuple[str, ...]) -> None:
-        from cel_expr_python import cel
-
         self.text = text
         try:
             self._program = _environment(variables).compile(text, disable_check=not variables)
         except (RuntimeError, ValueError) as error:
             raise InvalidExpression(text, str(error)) from None
-        if variables and self._program.return_type() != cel.Type.BOOL:
-            kind = self._program.return_type().name().lower()
-            raise InvalidExpression(text, f"output type mismatch: expected bool, got {kind}")
 
-    def holds(self, variables: Mapping[str, Any]) -> bool:
+    def value(self, variables: Mapping[str, Any]) -> Any:
         """Its value over plain JSON data. Raises `EvaluationFailed`."""
         from cel_expr_python import cel
 
@@ -62,11 +57,28 @@ class Expression:
         except (RuntimeError, TypeError, ValueError) as error:
             raise EvaluationFailed(self.text, str(error)) from None
         value = result.plain_value()
-        if isinstance(value, bool):
-            return value
-        failed = result.type() in (cel.Type.ERROR, cel.Type.UNKNOWN)
-        # Never the value itself: it may be that of a Secret.
-        raise EvaluationFailed(self.text, str(value) if failed else "its value is not a boolean")
+        if result.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
+            raise EvaluationFailed(self.text, str(value))
+        return value
+
+
+class Expression(Value):
+    """A compiled expression with a boolean value."""
+
+    def __init__(self, text: str, variables: tuple[str, ...]) -> None:
+        from cel_expr_python import cel
+
+        super().__init__(text, variables)
+        if variables and self._program.return_type() != cel.Type.BOOL:
+            kind = self._program.return_type().name().lower()
+            raise InvalidExpression(text, f"output type mismatch: expected bool, got {kind}")
+
+    def holds(self, variables: Mapping[str, Any]) -> bool:
+        """Its value over plain JSON data. Raises `EvaluationFailed`."""
+        value = self.value(variables)
+        if not isinstance(value, bool):  # never the value itself: it may be that of a Secret
+            raise EvaluationFailed(self.text, "its value is not a boolean")
+        return value
 
 
 @lru_cache(maxsize=512)
@@ -77,6 +89,12 @@ def expression(text: str, *variables: str) -> Expression:
     the object are looked up when it is evaluated, as for `healthCheckExprs`.
     """
     return Expression(text, variables)
+
+
+@lru_cache(maxsize=512)
+def value_of(text: str, *variables: str) -> Value:
+    """The same for an expression of any type. Raises `InvalidExpression`."""
+    return Value(text, variables)
 
 
 @cache

@@ -12,6 +12,7 @@ import pytest_asyncio
 from fluxless.kube.connect import ClusterConfig, connect
 from tests.support.flux import Flux
 from tests.support.hosted import Hosted
+from tests.support.issuer import Issuer
 from tests.support.repositories import Repo
 from tools import environment
 from tools.gitserver import GitServer
@@ -21,11 +22,14 @@ from tools.gitserver import GitServer
 async def hosted(workshop: Path) -> AsyncIterator[Hosted]:
     """The app, up and running; its timer fires every other second, so that tests need not wait half a minute."""
     folder = workshop / "e2e"
-    env = await asyncio.to_thread(environment.up, folder, timer="*/2 * * * * *")
+    issuer = Issuer()
+    extra = {"FLUXLESS_EVENTGRID_ISSUER": await issuer.start(), "FLUXLESS_EVENTGRID_AUDIENCE": "fluxless"}
+    env = await asyncio.to_thread(environment.up, folder, timer="*/2 * * * * *", extra=extra)
     cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
-    yield Hosted(env, cluster)
+    yield Hosted(env, cluster, issuer)
     await cluster.close()
     await asyncio.to_thread(environment.down, folder)
+    await issuer.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -42,7 +42,7 @@ async def test_a_signed_push_is_answered_at_once_and_applied_in_a_second_or_so(
     name = pushed.url.rpartition("/")[2].removesuffix(".git")
     began = time.monotonic()
     status, text, seconds = await hosted.push(name)
-    assert (status, text) == (202, "1 GitRepository object(s) will be reconciled\n")
+    assert (status, text) == (202, "1 object(s) will be reconciled\n")
     assert seconds < 1.0
 
     async def applied() -> bool:
@@ -65,7 +65,7 @@ async def test_any_spelling_of_the_repository_is_found(
     url = spelling.format(host=host, name=name, upper=name.upper())
     status, text = await _deliver(hosted, {"repository": {"clone_url": url}})
     assert status == 202
-    assert text == ("1 GitRepository object(s) will be reconciled\n" if match else "no GitRepository has this URL\n")
+    assert text == ("1 object(s) will be reconciled\n" if match else "no object is made of this repository\n")
 
 
 async def _deliver(hosted: Hosted, document: object, **headers: str) -> tuple[int, str]:
@@ -86,7 +86,7 @@ async def test_a_delivery_is_taken_once(hosted: Hosted, user: Flux, pushed: Repo
     document = {"repository": {"clone_url": pushed.url}}
     first = await _deliver(hosted, document, **{"X-GitHub-Delivery": delivery["X_GitHub_Delivery"]})
     again = await _deliver(hosted, document, **{"X-GitHub-Delivery": delivery["X_GitHub_Delivery"]})
-    assert first == (202, "1 GitRepository object(s) will be reconciled\n")
+    assert first == (202, "1 object(s) will be reconciled\n")
     assert again[0] == 202
     assert "received before" in again[1]
 

@@ -45,6 +45,7 @@ def test_importing_the_app_loads_the_door_and_nothing_heavy() -> None:
         "functions.host",
         "functions.names",
         "functions.orchestrators",
+        "functions.queues",
         "functions.settings",
         "functions.timers",
         "functions.wake",

@@ -53,6 +53,9 @@ def worker() -> str:
     return str(folder / "bin" / "python")
 
 
+DOORS = ("hook", "github", "gitlab", "azure_devops", "acr", "event_grid", "cluster_changed")
+
+
 def test_the_worker_indexes_the_app_and_invokes_it(worker: str) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", ""), **SETTINGS}
     script = Path(__file__).with_name("worker_check.py")
@@ -68,7 +71,7 @@ def test_the_worker_indexes_the_app_and_invokes_it(worker: str) -> None:
         "reconcile": ["activityTrigger"],
         "request": ["activityTrigger"],
         "tick": ["durableClient", "timerTrigger"],
-        "github": ["durableClient", "http", "httpTrigger"],
+        **{name: ["durableClient", "http", "httpTrigger"] for name in DOORS},
         "wake_clusters": ["durableClient", "http", "httpTrigger"],
     }
     assert answer["github"] == "401"

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from fluxless.kube.client import Cluster
+from tests.support.issuer import Issuer
 from tools import environment, processes
 from tools.demo import push
 
@@ -19,8 +20,9 @@ from tools.demo import push
 class Hosted:
     """`env` is where everything is; the verbs are those of a user, and of an operator with a heavy hand."""
 
-    def __init__(self, env: environment.Environment, cluster: Cluster) -> None:
+    def __init__(self, env: environment.Environment, cluster: Cluster, issuer: Issuer) -> None:
         self.env = env
+        self.issuer = issuer
         self.cluster = cluster
 
     async def wake(self) -> None:
@@ -36,9 +38,9 @@ class Hosted:
         """A signed GitHub delivery for a repository of the Git server."""
         return await push(self.env, name)
 
-    async def post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-        """Anything else to the webhook."""
-        url = f"{self.env.functions_url}/api/hooks/github"
+    async def post(self, body: bytes, headers: dict[str, str], path: str = "/api/hooks/github") -> tuple[int, str]:
+        """Anything else to a webhook."""
+        url = f"{self.env.functions_url}{path}"
         async with aiohttp.ClientSession() as http, http.post(url, data=body, headers=headers) as answer:
             return answer.status, await answer.text()
 

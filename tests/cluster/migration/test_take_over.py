@@ -140,7 +140,7 @@ async def test_there_and_back(theirs: Cluster, plane: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "flux-system/source-controller has stopped" in done.stdout
     assert await _replicas(theirs) == STOPPED
-    assert all(len(versions) == 3 for versions in (await _versions(theirs)).values())
+    assert all(len(versions) > 1 for versions in (await _versions(theirs)).values())
     again = fluxless(plane, "install")
     assert again.returncode == 0, again.stderr
     for name in definitions():
@@ -227,7 +227,7 @@ async def test_what_bootstrap_has_put_into_git_does_not_bring_the_controllers_ba
         await flux.run()
         assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))
         assert await _replicas(theirs) == STOPPED
-        assert all(len(versions) == 3 for versions in (await _versions(theirs)).values())
+        assert all(len(versions) > 1 for versions in (await _versions(theirs)).values())
     finally:
         await flux.clean()
         await engine.close()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fluxless.engine.hooks import BODY_LIMIT, github
+from fluxless.engine.doors import BODY_LIMIT
+from fluxless.engine.doors.github import github
 
 SECRET = "s3cret"
 PUSH = {"ref": "refs/heads/main", "repository": {"clone_url": "https://github.com/acme/fleet.git"}}
@@ -22,11 +23,11 @@ def deliver(body: bytes, secret: str = SECRET, configured: str = SECRET, **heade
         "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
     } | {name.replace("_", "-"): value for name, value in headers.items()}
     answer = github(sent, body, configured)
-    return answer.status, answer.urls
+    return answer.status, answer.keys
 
 
 def test_a_signed_push_names_its_repository() -> None:
-    assert deliver(json.dumps(PUSH).encode()) == (202, ("https://github.com/acme/fleet.git",))
+    assert deliver(json.dumps(PUSH).encode()) == (202, ("git:github.com/acme/fleet",))
 
 
 def test_a_ping_is_answered() -> None:

@@ -11,16 +11,15 @@ from fluxless.kube.connect import ClusterConfig
 from fluxless.reconcile.services import Services
 
 DAY = 86400.0
+OLD = "runs/dev/2026-01-01/000000.000-a.jsonl"
 
 
 async def _fill(root: Path, now: float) -> DirectoryStore:
     store = DirectoryStore(root)
     for name, days in {
-        "runs/dev/2026-01-01/000000.000-a.jsonl": 20,
+        OLD: 20,
         "runs/dev/2026-01-20/000000.000-b.jsonl": 1,
         "runs/other/2026-01-01/000000.000-c.jsonl": 20,
-        "deliveries/github/old": 8,
-        "deliveries/github/new": 1,
     }.items():
         await store.put(name, b"x")
         os.utime(root / "data" / name, (now - days * DAY,) * 2)
@@ -29,9 +28,8 @@ async def _fill(root: Path, now: float) -> DirectoryStore:
 
 async def test_old_records_go_and_recent_ones_stay(tmp_path: Path) -> None:
     store = await _fill(tmp_path, 100 * DAY)
-    assert await tidy(store, ["dev"], 100 * DAY) == 2
+    assert await tidy(store, ["dev"], 100 * DAY) == 1
     assert [blob.name async for blob in store.list("")] == [
-        "deliveries/github/new",
         "runs/dev/2026-01-20/000000.000-b.jsonl",
         "runs/other/2026-01-01/000000.000-c.jsonl",
     ]
@@ -43,13 +41,13 @@ async def test_the_heartbeat_tidies_once_an_hour(tmp_path: Path) -> None:
     services = Services(store, ArtifactCache(store, tmp_path / "cache"), clock=lambda: now[0])
     engine = Engine({"dev": ClusterConfig("dev")}, services)
     await engine.heartbeat()
-    assert await store.stat("deliveries/github/old") is None
-    await store.put("deliveries/github/old", b"x")
-    os.utime(tmp_path / "data/deliveries/github/old", (0, 0))
+    assert await store.stat(OLD) is None
+    await store.put(OLD, b"x")
+    os.utime(tmp_path / "data" / OLD, (0, 0))
     now[0] += 60
     await engine.heartbeat()
-    assert await store.stat("deliveries/github/old") is not None
+    assert await store.stat(OLD) is not None
     assert await engine.silence() == 0
     now[0] += 3600
     await engine.heartbeat()
-    assert await store.stat("deliveries/github/old") is None
+    assert await store.stat(OLD) is None

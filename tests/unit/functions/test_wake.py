@@ -38,7 +38,8 @@ class Client:
         self.calls.append(("terminate", instance))
 
 
-START = ("start", "sync", "sync-dev", {"cluster": "dev"})
+START = ("start", "sync", "sync-dev", {"cluster": "dev", "again": True})
+QUIET = ("start", "sync", "sync-dev", {"cluster": "dev", "again": False})
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ START = ("start", "sync", "sync-dev", {"cluster": "dev"})
     [
         pytest.param(Client(), True, [START], id="never ran"),
         pytest.param(Client("Completed"), True, [START], id="has ended"),
-        pytest.param(Client("Failed"), False, [START], id="has failed"),
+        pytest.param(Client("Failed"), False, [QUIET], id="has failed"),
         pytest.param(Client("Running"), False, [("event", "wake-7")], id="timer wakes the present wait"),
         pytest.param(
             Client("Running"), True, [("event", "wake-7"), ("event", "wake-8")], id="news wake the next wait as well"
@@ -70,6 +71,7 @@ async def test_a_caller_starts_what_a_silent_timer_left_undone(
         return silence
 
     monkeypatch.setattr(host, "engine", lambda: SimpleNamespace(silence=silent, clusters=["a", "b"]))
+    monkeypatch.setattr(wake, "_heard", float("-inf"))
     client = Client()
     await wake.wake_overdue(client)  # type: ignore[arg-type]
     assert len(client.calls) == started

@@ -1,0 +1,59 @@
+"""The built-in doors for webhooks, which need no object in any cluster. Each checks who sends, reads which repository
+it is about, and nothing more: a webhook only says when; what there is to fetch is asked of the repository itself.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+BODY_LIMIT = 4 * 1024 * 1024
+"""Bytes. A push of many commits may be large; anything above this is refused before it is parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to tell the sender: HTTP status and a sentence. `keys` are those of the repositories (see `directory.py`),
+    set when there is something to do; `delivery` tells a replay from a first delivery, where the sender numbers them.
+    """
+
+    status: int
+    text: str
+    keys: tuple[str, ...] = ()
+    delivery: str = ""
+    kind: str = "text/plain"
+
+
+def too_large(body: bytes) -> Answer | None:
+    """The refusal of a body that nobody should have to parse."""
+    if len(body) > BODY_LIMIT:
+        return Answer(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
+    return None
+
+
+def same(given: str, secret: str) -> bool:
+    """Compares in a time that tells nothing; never equal to an empty secret."""
+    return bool(secret) and hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
+
+
+def unset(setting: str) -> Answer:
+    """A door without a secret is closed."""
+    return Answer(401, f"no webhook secret is configured: set the app setting {setting}")
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON, or None."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def texts(found: Any, *fields: str) -> list[str]:
+    """The fields of an object that are texts and not empty."""
+    if not isinstance(found, Mapping):
+        return []
+    return [value for field in fields if isinstance(value := found.get(field), str) and value]

@@ -1,0 +1,1 @@
+"""Receivers: who may tell us that something has changed, and which objects that concerns."""
