@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -53,3 +54,36 @@ def federated(token: str, client_id: str, tenant_id: str, name: str) -> Identity
     from azure.identity.aio import ClientAssertionCredential
 
     return Identity(ClientAssertionCredential(tenant_id, client_id, lambda: token), name)
+
+
+def of_secret(data: Mapping[str, bytes]) -> Identity | None:
+    """The identity that a Secret names (AZ-10): a service principal with `clientSecret` or `clientCertificate`, or by
+    `clientId` alone a managed identity; None when it names none. The caller closes its `sdk`. Raises ValueError.
+    """
+    from azure.identity.aio import CertificateCredential, ClientSecretCredential, ManagedIdentityCredential
+
+    def text(key: str) -> str:
+        return data.get(key, b"").decode(errors="replace").strip()
+
+    client, tenant = text("clientId"), text("tenantId")
+    options: dict[str, Any] = {"authority": text("authorityHost")} if text("authorityHost") else {}
+    if client and tenant and text("clientSecret"):
+        return Identity(ClientSecretCredential(tenant, client, text("clientSecret"), **options), f"{tenant}/{client}")
+    if client and tenant and data.get("clientCertificate"):
+        password = data.get("clientCertificatePassword") or None
+        chain = text("clientCertificateSendChain").lower() in {"1", "true"}
+        try:
+            credential = CertificateCredential(
+                tenant,
+                client,
+                certificate_data=data["clientCertificate"],
+                password=password,
+                send_certificate_chain=chain,
+                **options,
+            )
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"has a clientCertificate that cannot be read: {error}") from None
+        return Identity(credential, f"{tenant}/{client}")
+    if client:
+        return Identity(ManagedIdentityCredential(client_id=client), f"managed/{client}")
+    return None

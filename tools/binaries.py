@@ -43,7 +43,8 @@ KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", "tools/devcluster")
 SOPS = Binary("sops", "github.com/getsops/sops/v3/cmd/sops", "tools/sops")
 AGE_KEYGEN = Binary("age-keygen", "filippo.io/age/cmd/age-keygen", "tools/sops")
 REGISTRY = Binary("registry", "github.com/distribution/distribution/v3/cmd/registry", "tools/registry")
-ALL = (KUSTOMIZE, SOPS, REGISTRY, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
+S3 = Binary("versitygw", "github.com/versity/versitygw/cmd/versitygw", "tools/s3")
+ALL = (KUSTOMIZE, SOPS, REGISTRY, S3, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 
 def key(binary: Binary) -> str:

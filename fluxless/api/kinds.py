@@ -69,7 +69,7 @@ OCI_REPOSITORY = Kind(
     "source-controller",
     built=True,
 )
-BUCKET = _source("Bucket", "buckets")
+BUCKET = _source("Bucket", "buckets", built=True)
 HELM_REPOSITORY = _source("HelmRepository", "helmrepositories", "helmrepo")
 HELM_CHART = _source("HelmChart", "helmcharts", "hc")
 EXTERNAL_ARTIFACT = _source("ExternalArtifact", "externalartifacts", "ea", old=False)

@@ -29,6 +29,10 @@ def _controller(kind: str) -> tuple[Callable[..., Any], Any]:
             from fluxless.source.oci import OCIRepositoryController, OCIRepositoryRun
 
             return OCIRepositoryRun, OCIRepositoryController()
+        case "Bucket":
+            from fluxless.source.bucket import BucketController, BucketRun
+
+            return BucketRun, BucketController()
         case "Kustomization":
             from fluxless.kustomize.reconciler import KustomizationController
             from fluxless.kustomize.run import KustomizationRun

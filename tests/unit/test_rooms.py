@@ -9,12 +9,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = {
     "kubernetes": ["fluxless/kube/"],
-    "azure.storage.blob": ["fluxless/artifacts/blob.py"],
+    "azure.storage.blob": ["fluxless/artifacts/blob.py", "fluxless/bucket/azure.py"],
     "azure.identity": ["fluxless/identity.py"],
     "azure.mgmt.containerservice": ["fluxless/kube/connect.py"],
     "azure.containerregistry": ["fluxless/oci/"],
     "azure.functions": ["functions/", "function_app.py"],
     "azure.durable_functions": ["functions/", "function_app.py"],
+    "minio": ["fluxless/bucket/s3.py"],
     "pygit2": ["fluxless/git/"],
     "cel_expr_python": ["fluxless/reconcile/expressions.py"],
     "subprocess": ["fluxless/process.py"],
