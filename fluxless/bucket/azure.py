@@ -98,4 +98,4 @@ class AzureContainer:
 
 
 def _etag(raw: Any) -> str:
-    return str(raw).encode().hex()
+    return str(raw).strip('"').encode().hex()  # a download quotes it, a listing does not
