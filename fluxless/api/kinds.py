@@ -70,8 +70,8 @@ OCI_REPOSITORY = Kind(
     built=True,
 )
 BUCKET = _source("Bucket", "buckets", built=True)
-HELM_REPOSITORY = _source("HelmRepository", "helmrepositories", "helmrepo")
-HELM_CHART = _source("HelmChart", "helmcharts", "hc")
+HELM_REPOSITORY = _source("HelmRepository", "helmrepositories", "helmrepo", built=True)
+HELM_CHART = _source("HelmChart", "helmcharts", "hc", built=True)
 EXTERNAL_ARTIFACT = _source("ExternalArtifact", "externalartifacts", "ea", old=False)
 KUSTOMIZATION = Kind(
     "kustomize.toolkit.fluxcd.io",

@@ -11,7 +11,7 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
     not built yet is named with its field.
     """
     found: list[str] = []
-    if kind == "OCIRepository" and (verify := spec.get("verify")):
+    if kind in {"OCIRepository", "HelmChart"} and (verify := spec.get("verify")):
         if verify.get("provider") == "notation":
             found.append("verify.provider: notation")
         elif not verify.get("secretRef"):

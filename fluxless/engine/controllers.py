@@ -33,6 +33,14 @@ def _controller(kind: str) -> tuple[Callable[..., Any], Any]:
             from fluxless.source.bucket import BucketController, BucketRun
 
             return BucketRun, BucketController()
+        case "HelmRepository":
+            from fluxless.source.helm_repository import HelmRepositoryController, HelmRepositoryRun
+
+            return HelmRepositoryRun, HelmRepositoryController()
+        case "HelmChart":
+            from fluxless.source.helm_chart import HelmChartController, HelmChartRun
+
+            return HelmChartRun, HelmChartController()
         case "Kustomization":
             from fluxless.kustomize.reconciler import KustomizationController
             from fluxless.kustomize.run import KustomizationRun

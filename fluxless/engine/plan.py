@@ -20,7 +20,7 @@ from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
 from fluxless.api.selector import selects
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile import configs, suspension
-from fluxless.reconcile.dependencies import Blocked, artifact_of, sources_of, waits_for
+from fluxless.reconcile.dependencies import Blocked, artifact_of, is_static, sources_of, waits_for
 from fluxless.reconcile.outcome import FAILED, State
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.world import Ref, World
@@ -99,6 +99,8 @@ def _ours(obj: dict[str, Any], selector: str) -> bool:
         return False
     if metadata.get("deletionTimestamp"):
         return FINALIZER in (metadata.get("finalizers") or [])
+    if is_static(obj):
+        return False
     return not suspension.is_suspended(obj) or not suspension.is_noted(obj)
 
 

@@ -43,6 +43,11 @@ def source_of(obj: Mapping[str, Any]) -> Ref | None:
     return Ref(ref["kind"], ref.get("namespace") or obj["metadata"].get("namespace", ""), ref["name"])
 
 
+def is_static(obj: Mapping[str, Any]) -> bool:
+    """A HelmRepository of type oci is an address: nobody reconciles it, and it has no artifact (HRP-2)."""
+    return bool(obj["kind"] == "HelmRepository" and (obj.get("spec") or {}).get("type") == "oci")
+
+
 def sources_of(obj: Mapping[str, Any]) -> list[Ref]:
     """All sources whose artifacts an object consumes: a change of one of them starts it."""
     source, me = source_of(obj), Ref.of(obj)
@@ -64,6 +69,8 @@ def waits_for(obj: Mapping[str, Any], world: World) -> Blocked | None:
     source = source_of(obj)
     if source is not None:
         found = world.get(source)
+        if found is not None and is_static(found):
+            return _dependency(obj, world)
         if found is None:
             return Blocked(f"Source '{source}' not found", reasons.ARTIFACT_FAILED)
         if artifact_of(found) is None:

@@ -79,9 +79,15 @@ class SourceRun(Run):
         return stored is not None and stored.digest == known.get("digest")
 
     async def keep_artifact(
-        self, packed: Packed, text: str, *, suffix: str = ".tar.gz", metadata: Mapping[str, str] | None = None
+        self,
+        packed: Packed,
+        text: str,
+        *,
+        suffix: str = ".tar.gz",
+        metadata: Mapping[str, str] | None = None,
+        reason: str = reasons.NEW_ARTIFACT,
     ) -> None:
-        """Upload, then point the status to it and tell. `text` is the event's. StorageOperationFailed."""
+        """Upload, then point the status to it and tell. `text` and `reason` are the event's. StorageOperationFailed."""
         name = f"{self.prefix}{packed.digest.partition(':')[2]}{suffix}"
         try:
             await self.services.store.put_file(name, packed.path, packed.digest)
@@ -107,7 +113,7 @@ class SourceRun(Run):
         self.changes.append((f"artifact {self.revision} ({packed.files} files, {packed.size} bytes)", "stored"))
         if before.get("digest") != packed.digest:
             metadata = {"revision": self.revision, "digest": packed.digest}
-            self.tell(Event("Normal", reasons.NEW_ARTIFACT, text, metadata))
+            self.tell(Event("Normal", reason, text, metadata))
 
     def outdated(self, message: str, reason: str = reasons.NEW_REVISION) -> None:
         """There is something newer than the artifact (SC-1)."""
@@ -127,6 +133,10 @@ class SourceController:
         """The message of ArtifactInStorage and Ready."""
         return f"stored artifact for revision '{run.artifact.get('revision', '')}'"
 
+    def stored_reason(self, run: Any) -> str:
+        """The reason of ArtifactInStorage and Ready."""
+        return reasons.SUCCEEDED
+
     async def finalize(self, run: Any) -> Outcome:
         """The artifacts go with the object (SC-7)."""
         async for blob in run.services.store.list(run.prefix):
@@ -135,13 +145,13 @@ class SourceController:
 
     def succeed(self, run: Any) -> Outcome:
         """Ready is the summary of the others (SC-1)."""
-        text = self.in_storage(run)
+        text, reason = self.in_storage(run), self.stored_reason(run)
         failed_before = conditions.is_false(run.obj, "Ready")
         run.status.unmark(*self.failures, reasons.ARTIFACT_OUTDATED)
-        run.status.mark(reasons.ARTIFACT_IN_STORAGE, "True", reasons.SUCCEEDED, text)
-        run.status.mark("Ready", "True", reasons.SUCCEEDED, text)
+        run.status.mark(reasons.ARTIFACT_IN_STORAGE, "True", reason, text)
+        run.status.mark("Ready", "True", reason, text)
         if failed_before and not run.stored:
-            run.tell(Event("Normal", reasons.SUCCEEDED, text, self.event_metadata(run)))
+            run.tell(Event("Normal", reason, text, self.event_metadata(run)))
         pause = jittered(seconds(run.spec, "interval", DEFAULT_INTERVAL), f"{run.ref}")
         return Outcome(State.READY, pause, reasons.SUCCEEDED, run.artifact.get("revision", ""))
 

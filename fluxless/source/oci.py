@@ -22,16 +22,16 @@ from fluxless.artifacts.pack import Packed
 from fluxless.artifacts.repack import hash_file, repack
 from fluxless.artifacts.unpack import ArchiveProblem
 from fluxless.oci import media
-from fluxless.oci.auth import ANONYMOUS, Credentials, of_docker_config
 from fluxless.oci.client import Descriptor, Manifest, Registry
 from fluxless.oci.errors import InvalidReference, NotInRegistry, RegistryProblem, RegistryRefused
 from fluxless.oci.reference import DEFAULT_TAG, Repository, checked_digest, checked_tag
-from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 from fluxless.source import credentials
 from fluxless.source.base import SourceController, SourceRun, collect_garbage
+from fluxless.source.oci_access import invalid, who_asks
 
 COPY = "copy"
 """The layer operation that keeps the layer as it is (OR-3)."""
@@ -58,55 +58,14 @@ class OCIRepositoryRun(SourceRun):
         try:
             repository = Repository.parse(self.url)
         except InvalidReference as problem:
-            raise _invalid(self, reasons.URL_INVALID, f"URL validation failed for '{self.url}': {problem}") from problem
+            raise invalid(self, reasons.URL_INVALID, f"URL validation failed for '{self.url}': {problem}") from problem
         insecure = bool(self.spec.get("insecure"))
         tls, proxy = await credentials.tls(self, insecure=insecure), await credentials.proxy(self)
         async with contextlib.AsyncExitStack() as stack:
-            who = await self._credentials(repository, stack)
+            who = await who_asks(self, repository, stack)
             yield await stack.enter_async_context(
                 Registry(repository, who, tls=tls, proxy=proxy, insecure=insecure, timeout=self.timeout)
             )
-
-    async def _credentials(self, repository: Repository, stack: contextlib.AsyncExitStack) -> Credentials:
-        """OR-4: of the Secret, of the service account's pull secrets, else of the provider."""
-        names = [name for name in [credentials.name_of(self, "secretRef")] if name]
-        account = str(self.spec.get("serviceAccountName") or "")
-        pulls = await self._pull_secrets(account) if account else []
-        for field, name in [*(("secretRef", n) for n in names), *(("serviceAccountName", n) for n in pulls)]:
-            data = await credentials.secret(self, name, field)
-            try:
-                found = of_docker_config(data, repository)
-            except ValueError as error:
-                step = "make it with `flux create secret oci` or `kubectl create secret docker-registry`"
-                raise credentials.refused(self, f"secret '{self.ref.namespace}/{name}' {error}", step) from None
-            if found is not None:
-                return found
-        if names or pulls:
-            return ANONYMOUS  # Flux: a Secret for other registries leaves this one anonymous
-        match str(self.spec.get("provider") or "generic"):
-            case "generic":
-                return ANONYMOUS
-            case "azure":
-                return await self._azure(repository, stack)
-            case other:
-                text = f"provider '{other}' is not supported by Fluxless, which runs in Azure"
-                raise _invalid(self, reasons.INVALID_PROVIDER, text, "use provider azure, or generic with a Secret")
-
-    async def _azure(self, repository: Repository, stack: contextlib.AsyncExitStack) -> Credentials:
-        suffixes = self.services.settings.acr_suffixes
-        if not repository.host.partition(":")[0].endswith(suffixes):
-            step = f"use provider generic, or the login server of a registry that ends in one of {', '.join(suffixes)}"
-            text = f"failed to get credential from azure: '{repository.host}' is no Azure container registry"
-            raise credentials.refused(self, text, step)
-        return Credentials(identity=await stack.enter_async_context(credentials.identity(self)))
-
-    async def _pull_secrets(self, account: str) -> list[str]:
-        resource = await self.cluster.resource("v1", "ServiceAccount")
-        found = await self.cluster.get(resource, account, self.ref.namespace)
-        if found is None:
-            text = f"service account '{self.ref.namespace}/{account}' not found"
-            raise credentials.refused(self, text, "create it, or correct spec.serviceAccountName")
-        return [str(entry["name"]) for entry in found.get("imagePullSecrets") or [] if entry.get("name")]
 
 
 class OCIRepositoryController(SourceController):
@@ -151,7 +110,7 @@ async def _resolve(run: OCIRepositoryRun, registry: Registry) -> None:
         run.digest = await registry.digest(checked_tag(tag))
         run.revision = f"{tag}@{run.digest}"
     except InvalidReference as problem:
-        raise _invalid(run, reasons.READ_OPERATION_FAILED, str(problem)) from problem
+        raise invalid(run, reasons.READ_OPERATION_FAILED, str(problem)) from problem
     except RegistryProblem as problem:
         raise _failed(problem, reasons.OCI_PULL_FAILED) from problem
 
@@ -164,10 +123,10 @@ async def _by_semver(run: OCIRepositoryRun, registry: Registry, ref: dict[str, A
         constraint, wanted = Constraint.parse(text), re.compile(pattern)
     except ValueError:
         step = "write it like >=1.0.0 <2.0.0, or 1.x"
-        raise _invalid(run, reasons.READ_OPERATION_FAILED, f"semver '{text}' parse error", step) from None
+        raise invalid(run, reasons.READ_OPERATION_FAILED, f"semver '{text}' parse error", step) from None
     except re.error as error:
         words = f"spec.ref.semverFilter '{pattern}' is no regular expression: {error}"
-        raise _invalid(run, reasons.READ_OPERATION_FAILED, words) from None
+        raise invalid(run, reasons.READ_OPERATION_FAILED, words) from None
     tags = [tag for tag in await registry.tags() if wanted.search(tag)]
     found = candidates([tag.replace("_", "+") if chart else tag for tag in tags], constraint)
     if not found:
@@ -256,11 +215,6 @@ def _failed(problem: RegistryProblem, reason: str) -> Transient:
     words = "failed to determine artifact digest: " if isinstance(problem, NotInRegistry) else ""
     failures = [Failure(f.cls, f"{words}{f.message}", f.subject, f.origin, f.next_step) for f in problem.failures]
     return Transient(reason, failures, condition=reasons.FETCH_FAILED)
-
-
-def _invalid(run: OCIRepositoryRun, reason: str, words: str, next_step: str = "") -> Stalled:
-    failure = Failure(FailureClass.VALIDATION, words, str(run.ref), next_step=next_step)
-    return Stalled(reason, failure, condition=reasons.FETCH_FAILED)
 
 
 PHASES = (reconcile_artifact, collect_garbage)

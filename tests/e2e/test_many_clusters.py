@@ -22,6 +22,7 @@ from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile.records import HEARTBEAT, read_json
 from tests.support.flux import KUSTOMIZE, SOURCE
 from tests.support.hosted import Hosted, until
+from tests.support.issuer import Issuer
 from tests.support.repositories import Repo, config_map
 from tools import environment
 from tools.devcluster import launcher
@@ -72,7 +73,7 @@ async def world(workshop: Path) -> AsyncIterator[World]:
     repo = Repo(server, folder, f"r-{uuid4().hex[:8]}")
     repo.push({"a.yaml": config_map("a")})
     await asyncio.gather(*(_join(cluster, name, repo.url) for name in NAMES))
-    yield World(Hosted(env, cluster), fleet, cluster, repo)
+    yield World(Hosted(env, cluster, Issuer()), fleet, cluster, repo)
     await cluster.close()
     await asyncio.to_thread(environment.down, folder)
     await fleet.stop()

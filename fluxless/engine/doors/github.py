@@ -41,4 +41,4 @@ def github(headers: Mapping[str, str], body: bytes, secret: str) -> Answer:
     urls = texts(payload.get("repository"), "clone_url", "ssh_url", "html_url", "git_url")
     if not urls:
         return Answer(400, "the body is not the JSON of a GitHub event: the push names no repository URL")
-    return Answer(202, "accepted", tuple(map(git_key, urls)), f"github/{delivery}")
+    return Answer(202, "accepted", tuple(map(git_key, urls)), f"github-{delivery}")

@@ -28,8 +28,8 @@ from tools.devcluster import launcher
 pytestmark = pytest.mark.cluster
 PLACE = "flux-system"
 CRD = "apiextensions.k8s.io/v1"
-RUNNING = {"source-controller": 1, "kustomize-controller": 1, "helm-controller": 1}
-STOPPED = RUNNING | {"source-controller": 0, "kustomize-controller": 0}
+RUNNING = dict.fromkeys(("source-controller", "kustomize-controller", "notification-controller", "helm-controller"), 1)
+STOPPED = dict.fromkeys(RUNNING, 0) | {"helm-controller": 1}
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ async def test_there_and_back(theirs: Cluster, plane: Path) -> None:
     back = fluxless(plane, "give-back")
     assert back.returncode == 0, back.stderr
     assert await _replicas(theirs) == RUNNING
-    for name in ("source-controller", "kustomize-controller"):
+    for name in ("source-controller", "kustomize-controller", "notification-controller"):
         assert "fluxless.dev/replicas" not in (await _deployment(theirs, name))["metadata"].get("annotations", {})
     once_more = fluxless(plane, "give-back")
     assert once_more.returncode == 1
@@ -176,13 +176,13 @@ async def test_a_takeover_that_fails_is_undone(theirs: Cluster, plane: Path) -> 
 
 
 async def test_objects_that_would_stand_still_are_named(theirs: Cluster, plane: Path) -> None:
-    await theirs.apply(_any("buckets.source.toolkit.fluxcd.io", "Bucket"), manager="flux")
+    await theirs.apply(_any("alerts.notification.toolkit.fluxcd.io", "Alert", "v1beta3"), manager="flux")
     names = {"name": "b", "namespace": PLACE}
-    bucket = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "Bucket", "metadata": names}
-    await until(partial(_serves, theirs, bucket), "the kind to be served")
+    alert = {"apiVersion": "notification.toolkit.fluxcd.io/v1beta3", "kind": "Alert", "metadata": names}
+    await until(partial(_serves, theirs, alert), "the kind to be served")
     done = fluxless(plane, "install", "--take-over")
     assert done.returncode == 1
-    assert "does not reconcile 1 Bucket: they would come to a standstill" in done.stderr
+    assert "does not reconcile 1 Alert: they would come to a standstill" in done.stderr
     assert await _replicas(theirs) == RUNNING
     assert fluxless(plane, "install", "--take-over", "--leave-behind").returncode == 0
     assert await _replicas(theirs) == STOPPED
@@ -198,11 +198,11 @@ async def test_whoever_keeps_the_controllers_running_is_named(theirs: Cluster, p
     assert "FluxInstance/flux would start Flux's controllers again" in done.stderr
 
 
-def _any(name: str, kind: str) -> dict[str, Any]:
+def _any(name: str, kind: str, version: str = "v1") -> dict[str, Any]:
     plural, _, group = name.partition(".")
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     names = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
-    versions = [{"name": "v1", "served": True, "storage": True, "schema": schema}]
+    versions = [{"name": version, "served": True, "storage": True, "schema": schema}]
     spec = {"group": group, "names": names, "scope": "Namespaced", "versions": versions}
     return {"apiVersion": CRD, "kind": "CustomResourceDefinition", "metadata": {"name": name}, "spec": spec}
 

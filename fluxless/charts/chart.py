@@ -1,0 +1,191 @@
+"""The content of one chart: loaded from an archive or a folder, changed, and given back as files (CH-4, CH-24)."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pathspec import GitIgnoreSpec
+
+from fluxless.charts.errors import ChartProblem
+
+MAX_ARCHIVE = 10 * 1024 * 1024
+"""Bytes of a packed chart (Flux's `--helm-chart-max-size`)."""
+MAX_FILE = 5 * 1024 * 1024
+"""Bytes of one file (`--helm-chart-file-max-size`)."""
+MAX_TOTAL = 100 * 1024 * 1024
+MAX_FILES = 10_000
+METADATA, VALUES, LOCK, IGNORE = "Chart.yaml", "values.yaml", "Chart.lock", ".helmignore"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be packed."""
+
+    path: str
+    content: bytes
+    executable: bool = False
+
+
+class Chart:
+    """`files` are by their path below the chart's own folder. Raises `ChartProblem` when Chart.yaml is not usable."""
+
+    def __init__(self, files: dict[str, bytes], shown: str) -> None:
+        self.files = files
+        self.shown = shown
+        if METADATA not in files:
+            raise ChartProblem(f"{shown} has no {METADATA}", "give the folder of a chart, or a packed chart")
+        self.metadata = self._mapping(METADATA)
+        for field in ("apiVersion", "name", "version"):
+            if not isinstance(self.metadata.get(field), str) or not self.metadata[field]:
+                raise ChartProblem(
+                    f"validation: chart.metadata.{field} is required in {shown}", f"set it in {METADATA}"
+                )
+        if "/" in self.name or self.name in {".", ".."}:
+            raise ChartProblem(f"validation: chart.metadata.name '{self.name}' is invalid", f"correct it in {METADATA}")
+
+    @property
+    def name(self) -> str:
+        """The chart's name."""
+        return str(self.metadata["name"])
+
+    @property
+    def version(self) -> str:
+        """The chart's version."""
+        return str(self.metadata["version"])
+
+    def rename(self, *, name: str = "", version: str = "") -> None:
+        """Another name or version in Chart.yaml."""
+        changes = {key: value for key, value in (("name", name), ("version", version)) if value}
+        if any(self.metadata.get(key) != value for key, value in changes.items()):
+            self.metadata |= changes
+            self.files[METADATA] = yaml.safe_dump(self.metadata, sort_keys=True, allow_unicode=True).encode()
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Other default values."""
+        self.files[VALUES] = yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True).encode()
+
+    def values_in(self, path: str) -> dict[str, Any] | None:
+        """The values of a file of the chart, or None when there is none."""
+        clean = posixpath.normpath(path)
+        return self._mapping(clean) if clean in self.files else {} if clean == VALUES else None
+
+    def requirements(self) -> list[dict[str, Any]]:
+        """What it depends on; the lock file wins."""
+        declared = [entry for entry in self.metadata.get("dependencies") or [] if isinstance(entry, dict)]
+        if LOCK not in self.files:
+            return declared
+        locked = [dict(entry) for entry in self._mapping(LOCK).get("dependencies") or [] if isinstance(entry, dict)]
+        for entry in locked:  # a lock file knows no aliases
+            same = [one for one in declared if one.get("name") == entry.get("name")]
+            if len(same) == 1 and same[0].get("alias"):
+                entry["alias"] = same[0]["alias"]
+        return locked
+
+    def missing(self) -> list[dict[str, Any]]:
+        """The requirements that its `charts/` does not hold."""
+        have = self._vendored()
+        wanted = self.requirements()
+        if len(have) == len(wanted):
+            return []
+        return [entry for entry in wanted if str(entry.get("alias") or entry.get("name")) not in have]
+
+    def add(self, other: Chart) -> None:
+        """Vendor another chart."""
+        for path, content in other.files.items():
+            self.files[f"charts/{other.name}/{path}"] = content
+
+    def packed(self) -> list[File]:
+        """The files as they stand in an archive, below a folder of the chart's name."""
+        return [File(f"{self.name}/{path}", self.files[path]) for path in sorted(self.files)]
+
+    def _vendored(self) -> set[str]:
+        """Names of the charts in `charts/`, folders and archives."""
+        names: set[str] = set()
+        for path in self.files:
+            parts = path.split("/")
+            if parts[0] != "charts" or len(parts) < 2 or parts[1].startswith(("_", ".")):
+                continue
+            if len(parts) == 3 and parts[2] == METADATA:
+                names.add(str(self._mapping(path).get("name") or parts[1]))
+            elif len(parts) == 2 and parts[1].endswith(".tgz"):
+                names.add(parts[1].removesuffix(".tgz").rpartition("-")[0] or parts[1])
+        return names
+
+    def _mapping(self, path: str) -> dict[str, Any]:
+        try:
+            found = yaml.load(self.files[path], Loader=yaml.CSafeLoader)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            words = " ".join(str(error).split())[:300]
+            raise ChartProblem(f"{path} of {self.shown} is no YAML: {words}", "correct it") from None
+        if found is not None and not isinstance(found, dict):
+            raise ChartProblem(f"{path} of {self.shown} is no YAML mapping", "correct it")
+        return found or {}
+
+
+def load_archive(archive: Path, shown: str) -> Chart:
+    """A packed chart; blocking. Raises `ChartProblem`."""
+    if archive.stat().st_size > MAX_ARCHIVE:
+        raise ChartProblem(f"{shown} has more than {MAX_ARCHIVE >> 20} MiB", "make the chart smaller")
+    files: dict[str, bytes] = {}
+    total = 0
+    try:
+        with tarfile.open(archive, mode="r|gz") as tar:
+            for entry in tar:
+                if not entry.isreg():
+                    continue
+                path = posixpath.normpath(entry.name.lstrip("/")).partition("/")[2]
+                if not path or path.startswith("../") or "\0" in path:
+                    raise ChartProblem(f"{shown} has an illegal entry {entry.name!r}", "pack the chart again")
+                total += entry.size
+                if entry.size > MAX_FILE or total > MAX_TOTAL or len(files) >= MAX_FILES:
+                    raise ChartProblem(f"{shown} is too large at {entry.name!r}", "make the chart smaller")
+                content = tar.extractfile(entry)
+                files[path] = content.read() if content is not None else b""
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ChartProblem(f"{shown} is no packed chart: {error}", "pack it with `helm package`") from None
+    return Chart(files, shown)
+
+
+def load_folder(root: Path, path: str, shown: str) -> Chart:
+    """The chart in a folder below `root`, without what its `.helmignore` names; blocking. Raises `ChartProblem`."""
+    place = inside(root, path)
+    ignore = place / IGNORE
+    lines = ignore.read_text(errors="replace").splitlines() if ignore.is_file() else []
+    rules = GitIgnoreSpec.from_lines([*lines, "/.helmignore", "templates/.?*"])
+    files: dict[str, bytes] = {}
+    total = 0
+    for parent, _, names in os.walk(place):
+        for name in names:
+            file = Path(parent) / name
+            below = file.relative_to(place).as_posix()
+            if rules.match_file(below) or not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+                continue
+            size = file.stat().st_size
+            total += size
+            if size > MAX_FILE or total > MAX_TOTAL or len(files) >= MAX_FILES:
+                raise ChartProblem(f"{shown} is too large at '{below}'", "leave it out by .helmignore")
+            files[below] = file.read_bytes()
+    return Chart(files, shown)
+
+
+def inside(root: Path, path: str) -> Path:
+    """A path below the root, however it is written: `..` stops at the root."""
+    return root / posixpath.normpath(f"/{path}").lstrip("/")
+
+
+def merged(values: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mappings into mappings, anything else replaced, the later ones win."""
+    result: dict[str, Any] = {}
+    for each in values:
+        for key, value in each.items():
+            mine = result.get(key)
+            both = isinstance(mine, dict) and isinstance(value, Mapping)
+            result[key] = merged([mine, value]) if both and isinstance(mine, dict) else value
+    return result
