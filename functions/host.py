@@ -51,7 +51,9 @@ def engine() -> Engine:
     clusters = read_clusters(settings.CLUSTERS.read())
     store = _store()
     folder = Path(settings.CACHE_FOLDER.read() or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"
-    return Engine(clusters, Services(store, ArtifactCache(store, folder), chosen))
+    return Engine(
+        clusters, Services(store, ArtifactCache(store, folder, foreign=settings.EXTERNAL_ARTIFACTS.on()), chosen)
+    )
 
 
 def _store() -> Store:

@@ -12,12 +12,16 @@ from fluxless.api.kustomize import KUSTOMIZATIONS
 from fluxless.api.notification import RECEIVERS
 from fluxless.api.schema import Declaration, Version
 from fluxless.api.source.bucket import BUCKETS
+from fluxless.api.source.external import ARTIFACT_GENERATORS, EXTERNAL_ARTIFACTS
 from fluxless.api.source.git import GIT_REPOSITORIES
 from fluxless.api.source.helm import HELM_CHARTS, HELM_REPOSITORIES
 from fluxless.api.source.oci import OCI_REPOSITORIES
 
 FOLDER = Path(__file__).resolve().parents[1] / "fluxless" / "api" / "crds"
-DECLARATIONS = (GIT_REPOSITORIES, OCI_REPOSITORIES, BUCKETS, HELM_REPOSITORIES, HELM_CHARTS, KUSTOMIZATIONS, RECEIVERS)
+DECLARATIONS = (
+    *(GIT_REPOSITORIES, OCI_REPOSITORIES, BUCKETS, HELM_REPOSITORIES, HELM_CHARTS, EXTERNAL_ARTIFACTS),
+    *(ARTIFACT_GENERATORS, KUSTOMIZATIONS, RECEIVERS),
+)
 
 
 def definition(declaration: Declaration) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Kind:
     versions: tuple[str, ...]
     component: str
     built: bool = False
+    finalizer: str = FINALIZER
 
     @property
     def api_version(self) -> str:
@@ -72,7 +73,7 @@ OCI_REPOSITORY = Kind(
 BUCKET = _source("Bucket", "buckets", built=True)
 HELM_REPOSITORY = _source("HelmRepository", "helmrepositories", "helmrepo", built=True)
 HELM_CHART = _source("HelmChart", "helmcharts", "hc", built=True)
-EXTERNAL_ARTIFACT = _source("ExternalArtifact", "externalartifacts", "ea", old=False)
+EXTERNAL_ARTIFACT = _source("ExternalArtifact", "externalartifacts", "ea", old=False, built=True)
 KUSTOMIZATION = Kind(
     "kustomize.toolkit.fluxcd.io",
     "Kustomization",
@@ -100,6 +101,8 @@ ARTIFACT_GENERATOR = Kind(
     ("all", "fluxcd", "fluxcd-sources"),
     ("v1beta1",),
     "source-watcher",
+    built=True,
+    finalizer="source.extensions.fluxcd.io/finalizer",
 )
 
 

@@ -18,6 +18,6 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
             found.append("verify without secretRef")
     if kind == "Kustomization":
         source = (spec.get("sourceRef") or {}).get("kind")
-        if source not in {"GitRepository", "OCIRepository", "Bucket"}:
+        if source not in {"GitRepository", "OCIRepository", "Bucket", "ExternalArtifact"}:
             found.append(f"sourceRef.kind: {source}")
     return found

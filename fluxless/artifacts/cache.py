@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.artifacts.store import Store
-from fluxless.artifacts.unpack import ArchiveProblem, unpack
+from fluxless.artifacts.unpack import MAX_BYTES, ArchiveProblem, unpack
+from fluxless.transport import session, words
 
 LIMIT = 2 * 1024 * 1024 * 1024
 """Bytes of disk."""
+DOWNLOAD_WITHIN = 300.0
+"""Seconds for an artifact that somebody else keeps."""
 IN_USE = 600.0
 """Seconds since its last use during which a tree is never removed: longer than any build."""
 
@@ -23,14 +26,18 @@ IN_USE = 600.0
 class ArtifactCache:
     """`tree` gives the folder of an artifact. Other workers on the same disk do no harm: folders appear whole."""
 
-    def __init__(self, store: Store, folder: Path, *, limit: int = LIMIT) -> None:
+    def __init__(self, store: Store, folder: Path, *, limit: int = LIMIT, foreign: bool = False) -> None:
+        self._foreign = foreign
         self._store = store
         self._folder = folder
         self._limit = limit
         self._running: dict[str, asyncio.Task[Path | None]] = {}
 
     async def tree(self, artifact: Mapping[str, Any]) -> Path | None:
-        """The unpacked files of a `status.artifact`, or None when its blob is gone. Raises `Problem`."""
+        """The unpacked files of a `status.artifact`, or None when its blob is gone. Raises `Problem`.
+
+        With `foreign`, one that is not in the store is fetched from its URL.
+        """
         digest = str(artifact["digest"])
         place = self._folder / digest.replace(":", "-")
         if await asyncio.to_thread(_touch, place):
@@ -46,7 +53,9 @@ class ArtifactCache:
         archive, tree = work / "archive", work / "tree"
         try:
             await asyncio.to_thread(tree.mkdir, parents=True)
-            if not await self._store.get_file(str(artifact["path"]), archive):
+            if not await self._store.get_file(str(artifact["path"]), archive) and not await self._get(
+                artifact, archive
+            ):
                 return None
             if await asyncio.to_thread(_digest, archive) != digest:
                 raise ArchiveProblem(
@@ -58,6 +67,29 @@ class ArtifactCache:
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
         return place
+
+    async def _get(self, artifact: Mapping[str, Any], target: Path) -> bool:
+        """An artifact that somebody else keeps (EA-1), where that is allowed."""
+        import aiohttp
+
+        url = str(artifact.get("url") or "")
+        if not self._foreign or not url.startswith(("http://", "https://")):
+            return False
+        size = 0
+        try:
+            async with session(timeout=DOWNLOAD_WITHIN) as http, http.get(url) as answer:
+                if answer.status != 200:
+                    return False
+                with target.open("wb") as file:
+                    async for data in answer.content.iter_chunked(1 << 20):
+                        size += len(data)
+                        if size > MAX_BYTES:
+                            raise ArchiveProblem(f"artifact {url} is larger than {MAX_BYTES >> 20} MiB")
+                        await asyncio.to_thread(file.write, data)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            said, step = words(error, DOWNLOAD_WITHIN)
+            raise ArchiveProblem(f"artifact {url} cannot be fetched: {said}", step) from error
+        return True
 
     def _make_room(self) -> None:
         """Remove what was not used for longest, never what may be in use."""

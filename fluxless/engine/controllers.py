@@ -41,6 +41,10 @@ def _controller(kind: str) -> tuple[Callable[..., Any], Any]:
             from fluxless.source.helm_chart import HelmChartController, HelmChartRun
 
             return HelmChartRun, HelmChartController()
+        case "ArtifactGenerator":
+            from fluxless.source.generator import ArtifactGeneratorController, ArtifactGeneratorRun
+
+            return ArtifactGeneratorRun, ArtifactGeneratorController()
         case "Kustomization":
             from fluxless.kustomize.reconciler import KustomizationController
             from fluxless.kustomize.run import KustomizationRun

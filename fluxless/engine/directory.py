@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from fluxless.git.urls import normalise
+from fluxless.reconcile.dependencies import is_address
 from fluxless.reconcile.world import Ref, World
-
-GIT_KINDS = ("GitRepository",)
 
 
 def git_key(url: str) -> str:
@@ -35,6 +34,17 @@ def keys_of(obj: dict[str, Any]) -> list[str]:
             return []
 
 
+def _chart_keys(ref: Ref, obj: dict[str, Any], world: World) -> list[str]:
+    """A HelmChart of a registry: its HelmRepository is no more than an address."""
+    if ref.kind != "HelmChart":
+        return []
+    source = world.get(Ref(obj["spec"]["sourceRef"]["kind"], ref.namespace, obj["spec"]["sourceRef"]["name"]))
+    if source is None or not is_address(source):
+        return []
+    host, _, path = str(source["spec"]["url"]).removeprefix("oci://").partition("/")
+    return [oci_key(host, f"{path.strip('/')}/{obj['spec']['chart']}".strip("/"))]
+
+
 class Directory:
     """An index of one world."""
 
@@ -43,7 +53,7 @@ class Directory:
         self._by_key: dict[str, list[Ref]] = defaultdict(list)
         self._by_path: dict[str, dict[str, Any]] = {}
         for ref, obj in world.objects.items():
-            for key in keys_of(obj):
+            for key in [*keys_of(obj), *_chart_keys(ref, obj, world)]:
                 self._by_key[key].append(ref)
             path = (obj.get("status") or {}).get("webhookPath") if ref.kind == "Receiver" else None
             if path:

@@ -48,7 +48,8 @@ HOOK_LIMIT = 3 * 1024 * 1024
 """Bytes of a webhook for a receiver (RC-13)."""
 REMEMBERED = 10_000
 """Deliveries that a worker remembers. A replay that comes to another one costs a look at the remote, no more."""
-TOLD = tuple(kind for kind in KINDS if kind.built and kind.kind in {"GitRepository", "OCIRepository"})
+TOLD_KINDS = {"GitRepository", "OCIRepository", "HelmRepository", "HelmChart"}
+TOLD = tuple(kind for kind in KINDS if kind.built and kind.kind in TOLD_KINDS)
 """Kinds that the built-in doors are about."""
 
 Target = tuple[str, str, str, str]

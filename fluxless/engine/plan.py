@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from fluxless.api import conditions
-from fluxless.api.kinds import FINALIZER, SOURCE_KINDS
+from fluxless.api.kinds import SOURCE_KINDS, by_name
 from fluxless.api.selector import selects
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile import configs, suspension
@@ -98,7 +98,7 @@ def _ours(obj: dict[str, Any], selector: str) -> bool:
     if not selects(selector, metadata.get("labels") or {}):
         return False
     if metadata.get("deletionTimestamp"):
-        return FINALIZER in (metadata.get("finalizers") or [])
+        return by_name(obj["kind"]).finalizer in (metadata.get("finalizers") or [])
     if is_static(obj):
         return False
     return not suspension.is_suspended(obj) or not suspension.is_noted(obj)

@@ -38,21 +38,29 @@ def references(obj: Mapping[str, Any]) -> list[Ref]:
 def source_of(obj: Mapping[str, Any]) -> Ref | None:
     """The source that a Kustomization consumes, or None for kinds without `spec.sourceRef`."""
     ref = obj.get("spec", {}).get("sourceRef")
-    if not ref:
+    if not ref or obj.get("kind") == "ExternalArtifact":
         return None
     return Ref(ref["kind"], ref.get("namespace") or obj["metadata"].get("namespace", ""), ref["name"])
 
 
-def is_static(obj: Mapping[str, Any]) -> bool:
-    """A HelmRepository of type oci is an address: nobody reconciles it, and it has no artifact (HRP-2)."""
+def is_address(obj: Mapping[str, Any]) -> bool:
+    """A HelmRepository of type oci: nobody reconciles it, and it has no artifact (HRP-2)."""
     return bool(obj["kind"] == "HelmRepository" and (obj.get("spec") or {}).get("type") == "oci")
+
+
+def is_static(obj: Mapping[str, Any]) -> bool:
+    """Whether nobody reconciles it: an address, or an ExternalArtifact, whose maker writes its status (EA-1)."""
+    return obj["kind"] == "ExternalArtifact" or is_address(obj)
 
 
 def sources_of(obj: Mapping[str, Any]) -> list[Ref]:
     """All sources whose artifacts an object consumes: a change of one of them starts it."""
     source, me = source_of(obj), Ref.of(obj)
-    included = obj.get("spec", {}).get("include") or [] if me.kind == "GitRepository" else []
+    spec = obj.get("spec", {})
+    included = spec.get("include") or [] if me.kind == "GitRepository" else []
+    made_of = spec.get("sources") or [] if me.kind == "ArtifactGenerator" else []
     return [
+        *(Ref(entry["kind"], entry.get("namespace") or me.namespace, entry["name"]) for entry in made_of),
         *([source] if source is not None else []),
         *(Ref(me.kind, me.namespace, entry["repository"]["name"]) for entry in included),
     ]
@@ -69,7 +77,7 @@ def waits_for(obj: Mapping[str, Any], world: World) -> Blocked | None:
     source = source_of(obj)
     if source is not None:
         found = world.get(source)
-        if found is not None and is_static(found):
+        if found is not None and is_address(found):
             return _dependency(obj, world)
         if found is None:
             return Blocked(f"Source '{source}' not found", reasons.ARTIFACT_FAILED)

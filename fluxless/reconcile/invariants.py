@@ -62,6 +62,8 @@ def _no_future_generation(obj: Mapping[str, Any]) -> str:
 
 
 def _ready_observed(obj: Mapping[str, Any]) -> str:
+    if obj["kind"] == "ExternalArtifact":
+        return ""  # its status has no observedGeneration
     ready = conditions.get(obj, "Ready")
     if ready is None or ready["status"] != "True":
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fluxless.api.kinds import FINALIZER, Kind
+from fluxless.api.kinds import Kind
 from fluxless.api.timestamps import format_timestamp
 from fluxless.kube.errors import Conflict, NotFound
 from fluxless.reconcile.errors import Ended
@@ -111,12 +111,12 @@ class Run:
 
     async def keep(self) -> None:
         """Add our finalizer before the first thing that deletion would have to undo (CM-5)."""
-        if FINALIZER not in (self.obj["metadata"].get("finalizers") or []):
-            await self._set_finalizers([*(self.obj["metadata"].get("finalizers") or []), FINALIZER])
+        if self.kind.finalizer not in (self.obj["metadata"].get("finalizers") or []):
+            await self._set_finalizers([*(self.obj["metadata"].get("finalizers") or []), self.kind.finalizer])
 
     async def release(self) -> None:
         """Remove our finalizer: the object may go."""
-        left = [name for name in self.obj["metadata"].get("finalizers") or [] if name != FINALIZER]
+        left = [name for name in self.obj["metadata"].get("finalizers") or [] if name != self.kind.finalizer]
         await self._set_finalizers(left)
 
     async def _set_finalizers(self, finalizers: list[str]) -> None:
@@ -133,10 +133,10 @@ class Run:
             fresh = await self.cluster.get(resource, self.ref.name, self.ref.namespace)
             if fresh is None or (fresh["metadata"].get("finalizers") or []) == finalizers:
                 return
-            wanted = FINALIZER in finalizers
-            theirs = [name for name in fresh["metadata"].get("finalizers") or [] if name != FINALIZER]
+            wanted = self.kind.finalizer in finalizers
+            theirs = [name for name in fresh["metadata"].get("finalizers") or [] if name != self.kind.finalizer]
             body["metadata"] = {
-                "finalizers": [*theirs, FINALIZER] if wanted else theirs,
+                "finalizers": [*theirs, self.kind.finalizer] if wanted else theirs,
                 "resourceVersion": fresh["metadata"]["resourceVersion"],
             }
             self.obj = await self.cluster.patch(

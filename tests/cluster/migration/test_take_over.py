@@ -129,7 +129,10 @@ async def test_a_cluster_where_controllers_run_is_refused(theirs: Cluster, plane
     before = await _versions(theirs)
     done = fluxless(plane, "install")
     assert done.returncode == 1
-    assert "Flux's controllers run in this cluster (flux-system/kustomize-controller, flux-system/source" in done.stderr
+    assert (
+        "Flux's controllers run in this cluster (flux-system/kustomize-controller, flux-system/notification"
+        in done.stderr
+    )
     assert "let `fluxless install --take-over` do it" in done.stderr
     assert await _versions(theirs) == before
     assert await _replicas(theirs) == RUNNING
