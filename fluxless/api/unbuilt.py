@@ -16,8 +16,4 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
             found.append("verify.provider: notation")
         elif not verify.get("secretRef"):
             found.append("verify without secretRef")
-    if kind == "Kustomization":
-        source = (spec.get("sourceRef") or {}).get("kind")
-        if source not in {"GitRepository", "OCIRepository", "Bucket", "ExternalArtifact"}:
-            found.append(f"sourceRef.kind: {source}")
     return found

@@ -1,4 +1,4 @@
-"""`fluxless create kustomization`: from Flux's flags to an object that is printed, or applied and awaited."""
+"""`fluxless create`: objects that are printed, or applied and awaited; and the flags of `create kustomization`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION, SOURCE_KINDS
+from fluxless.api import conditions
+from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION, RECEIVER, SOURCE_KINDS, by_name
 from fluxless.cli.change import MANAGER, report, wait, wake
 from fluxless.cli.session import Session, wrong
 from fluxless.kube.client import Cluster
+from fluxless.reconcile.dependencies import is_address
 
 Obj = dict[str, Any]
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -73,33 +75,42 @@ def kustomization(wish: Wish) -> Obj:
     if wish.wait or wish.health_checks:
         spec["timeout"] = wish.health_timeout
     metadata: Obj = {"name": wish.name, "namespace": wish.namespace}
-    if labels := _labels(wish.labels):
-        metadata["labels"] = labels
+    if marks := labels(wish.labels):
+        metadata["labels"] = marks
     kept = {key: value for key, value in sorted(spec.items()) if value or key == "prune"}
     return {"apiVersion": KUSTOMIZATION.api_version, "kind": KUSTOMIZATION.kind, "metadata": metadata, "spec": kept}
 
 
 async def apply(cluster: Cluster, session: Session, obj: Obj, out: Console) -> None:
     """Create the object, or give an existing one this spec; wait until it is ready. Raises `Problem`."""
-    out.print("✚ generating Kustomization")
-    resource = await cluster.resource(KUSTOMIZATION.api_version, KUSTOMIZATION.kind)
+    kind = by_name(obj["kind"])
+    shown = f"{kind.kind} source" if kind.kind in SOURCE_KINDS else kind.kind
+    out.print(f"✚ generating {shown}")
+    resource = await cluster.resource(kind.api_version, kind.kind)
     name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
-    out.print("► applying Kustomization")
+    out.print(f"► applying {shown}")
     known = await cluster.get(resource, name, namespace)
     if known is None:
         await cluster.create(obj, manager=MANAGER)
-        out.print("[green]✔[/green] Kustomization created")
+        out.print(f"[green]✔[/green] {shown} created")
     else:
-        labels = {**(known["metadata"].get("labels") or {}), **obj["metadata"].get("labels", {})}
-        changes = {"/spec": obj["spec"], "/metadata/labels": labels}
+        marks = {**(known["metadata"].get("labels") or {}), **obj["metadata"].get("labels", {})}
+        changes = {"/spec": obj["spec"], "/metadata/labels": marks}
         body = [{"op": "add", "path": path, "value": value} for path, value in changes.items()]
         await cluster.patch(resource, name, namespace, body=body, kind="json", manager=MANAGER)
-        out.print("[green]✔[/green] Kustomization updated")
+        out.print(f"[green]✔[/green] {shown} updated")
+    if is_address(obj):
+        return  # nobody reconciles it
     await wake(session, out)
-    out.print("◎ waiting for Kustomization reconciliation")
-    done = await wait(cluster, KUSTOMIZATION, session, name)
-    out.print(f"[green]✔[/green] Kustomization {name} is ready")
-    report(KUSTOMIZATION, done, out)
+    out.print(f"◎ waiting for {shown} reconciliation")
+    done = await wait(cluster, kind, session, name)
+    if kind is RECEIVER and conditions.is_true(done, "Ready"):
+        out.print(f"[green]✔[/green] Receiver {name} is ready")
+        out.print(f"[green]✔[/green] generated webhook URL {done['status']['webhookPath']}")
+        return
+    if kind.kind not in SOURCE_KINDS:
+        out.print(f"[green]✔[/green] {kind.kind} {name} is ready")
+    report(kind, done, out)
 
 
 def _source(text: str) -> Obj:
@@ -130,7 +141,8 @@ def _health_check(text: str) -> Obj:
     return {**version, "kind": kind, "name": name, "namespace": namespace}
 
 
-def _labels(texts: Iterable[str]) -> dict[str, str]:
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Of `key=value`. Raises `Problem`."""
     found: dict[str, str] = {}
     for text in texts:
         key, sign, value = text.partition("=")

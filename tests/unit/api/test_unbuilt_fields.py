@@ -15,7 +15,6 @@ KUSTOMIZATION: dict[str, Any] = {
 REFUSED: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "OR-5 keyless": ("OCIRepository", {"verify": {"provider": "cosign"}}, ["verify without secretRef"]),
     "OR-5 notation": ("OCIRepository", {"verify": {"provider": "notation"}}, ["verify.provider: notation"]),
-    "KC-7 source": ("Kustomization", {"sourceRef": {"kind": "HelmChart", "name": "a"}}, ["sourceRef.kind: HelmChart"]),
 }
 TAKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "GR-1 plain http": ("GitRepository", {"url": "http://example.org/a.git"}),
