@@ -9,7 +9,7 @@ import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -41,28 +41,26 @@ class Tls:
         return tls
 
     def context(self) -> ssl.SSLContext:
-        """The context. Raises ValueError for material that is no PEM; blocking, short."""
-        if not self.ca and not self.certificate and not self.insecure:
-            return _public()
-        context = ssl.create_default_context()
-        try:
-            if self.ca:
-                context.load_verify_locations(cadata=self.ca.decode())
-            if self.certificate:
-                with tempfile.NamedTemporaryFile(prefix="fluxless-tls-") as file:  # ssl takes certificates by path only
-                    Path(file.name).write_bytes(self.certificate + b"\n" + self.key)
-                    context.load_cert_chain(file.name)
-        except (ssl.SSLError, ValueError) as error:
-            raise ValueError(f"holds a CA or certificate that cannot be read: {error}") from error
-        if self.insecure:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
+        """One for all who bring the same; blocking, short. Raises ValueError for material that is no PEM."""
+        return _context(self)
 
 
-@cache
-def _public() -> ssl.SSLContext:
-    """The context of all who bring no certificates: reading the system's authorities takes some 30 ms."""
-    return ssl.create_default_context()
+@lru_cache(maxsize=128)
+def _context(tls: Tls) -> ssl.SSLContext:
+    """Reading the system's authorities takes some 30 ms: kept, and left out where everybody is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if tls.insecure else ssl.create_default_context()
+    try:
+        if tls.ca:
+            context.load_verify_locations(cadata=tls.ca.decode())
+        if tls.certificate:
+            with tempfile.NamedTemporaryFile(prefix="fluxless-tls-") as file:  # ssl takes certificates by path only
+                Path(file.name).write_bytes(tls.certificate + b"\n" + tls.key)
+                context.load_cert_chain(file.name)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"holds a CA or certificate that cannot be read: {error}") from error
+    if tls.insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 @dataclass(frozen=True, slots=True, repr=False)

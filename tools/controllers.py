@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ BINARIES = {"source-controller": "FLUX_SOURCE_CONTROLLER", "kustomize-controller
 SERVED_WITHIN = 30.0
 
 
-def missing() -> list[str]:
-    """The variables that name no binary; empty when both are there."""
-    return [variable for variable in BINARIES.values() if not os.environ.get(variable)]
+def missing(names: Iterable[str] = BINARIES) -> list[str]:
+    """The variables of these that name no binary; empty when all are there."""
+    return [BINARIES[name] for name in names if not os.environ.get(BINARIES[name])]
 
 
 async def define_other_kinds(cluster: Cluster) -> None:
@@ -60,7 +60,10 @@ def _definition(kind: Kind) -> dict[str, Any]:
 
 
 class Controllers:
-    """Both controllers, over one namespace or over all; state and logs are in `folder`, further flags by controller."""
+    """The controllers of `names`, over one namespace or over all.
+
+    State and logs are in `folder`; `more` are further flags by controller.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,9 @@ class Controllers:
         everywhere: bool = False,
         flags: Sequence[str] = (),
         more: Mapping[str, Sequence[str]] | None = None,
+        names: Sequence[str] = tuple(BINARIES),
     ) -> None:
+        self.names = tuple(names)
         self._folder = folder
         self._kubeconfig = kubeconfig
         self._namespace = namespace
@@ -84,14 +89,14 @@ class Controllers:
         storage = self._folder / "storage"
         storage.mkdir(parents=True, exist_ok=True)
         source = (f"--storage-path={storage}", f"--storage-addr={self._address}", f"--storage-adv-addr={self._address}")
-        for name, variable in BINARIES.items():
+        for name in self.names:
             home = self._folder / f"{name}-home"
             home.mkdir(exist_ok=True)
             env = {"KUBECONFIG": str(self._kubeconfig), "RUNTIME_NAMESPACE": self._namespace}
             processes.start(
                 name,
                 [
-                    os.environ[variable],
+                    os.environ[BINARIES[name]],
                     *("--events-addr=", "--enable-leader-election=false", "--log-level=error"),
                     *(f"--metrics-addr=127.0.0.1:{free_port()}", f"--health-addr=127.0.0.1:{free_port()}"),
                     *self._flags,
@@ -104,5 +109,5 @@ class Controllers:
 
     def stop(self) -> None:
         """End them."""
-        for name in BINARIES:
+        for name in self.names:
             processes.stop(self._folder, name)

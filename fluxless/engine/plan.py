@@ -38,10 +38,13 @@ class Lane(StrEnum):
     CHANGE = "change"
     RETRY = "retry"
     CHECK = "check"
+    SOURCE_RETRY = "source-retry"
 
 
-SIZES = {Lane.SOURCE: 1, Lane.CHANGE: 25, Lane.RETRY: 25, Lane.CHECK: 250}
-"""Objects per batch. A check of something unchanged takes milliseconds; a Git fetch may take a minute."""
+SIZES = {Lane.SOURCE_RETRY: 1, Lane.CHANGE: 25, Lane.RETRY: 25, Lane.CHECK: 250}
+"""Objects per batch. A check of something unchanged takes milliseconds; a source that has failed may hang for long."""
+SOURCE_BATCHES = 20
+"""Sources have a batch each, up to as many; more share them: a batch costs an activity, its replay and the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,10 @@ def make(
         _start(obj, entry, world, now)
     batches: dict[str, list[Ref]] = {}
     for lane, refs in lanes.items():
-        for first in range(0, len(refs), SIZES[lane]):
+        size = SIZES.get(lane) or -(-len(refs) // SOURCE_BATCHES) or 1
+        for first in range(0, len(refs), size):
             batch = name_batch()
-            batches[batch] = refs[first : first + SIZES[lane]]
+            batches[batch] = refs[first : first + size]
             for ref in batches[batch]:
                 schedule.entries[ref].batch = batch
     return Plan(batches, _wake_up(schedule, in_flight, now), counts)
@@ -126,7 +130,8 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
     has changed it or asks for it.
     """
     source = ref.kind in SOURCE_KINDS
-    again, asked, check = [Lane.SOURCE] * 3 if source else [Lane.RETRY, Lane.CHANGE, Lane.CHECK]
+    ours, others = (Lane.SOURCE_RETRY, Lane.SOURCE, Lane.SOURCE), (Lane.RETRY, Lane.CHANGE, Lane.CHECK)
+    again, asked, check = ours if source else others
     change = again if entry.state in FAILED else asked
     if _only_noted(obj):
         return Lane.CHECK

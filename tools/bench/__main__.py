@@ -1,7 +1,8 @@
-"""`python -m tools.bench [--sizes 100,500,1000] [--only create,chain,webhook,objects,failing,clusters,import]`.
+"""`python -m tools.bench [--sizes 100,500,1000] [--only NAME,…]`; the names are those of ALL below, and `flux`.
 
 With FLUX_SOURCE_CONTROLLER and FLUX_KUSTOMIZE_CONTROLLER, `--only flux,create` measures Flux's own controllers first,
-and compares with that instead of the figures of the design.
+and compares with that instead of the figures of the design. `sources` measures
+source-controller first where it is given.
 """
 
 from __future__ import annotations
@@ -12,18 +13,56 @@ import shutil
 import statistics
 import subprocess
 import sys
+from pathlib import Path
+
+import psutil
 
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
-from tools.bench import clusters, theirs
+from tools.bench import clusters, memory, theirs
 from tools.bench.meter import Meter, out
 from tools.bench.single import FLUX, Single
+from tools.bench.sources import Sources
 from tools.bench.work import OBJECTS, Work
 from tools.places import ROOT, STATE
+from tools.registry import launcher as registry
 from tools.sample import Repository
 
 FOLDER = STATE / "bench"
 ONE_CLUSTER = ("create", "chain", "webhook", "objects", "failing")
+ALL = (*ONE_CLUSTER, "sources", "memory", "clusters", "import")
+
+
+async def _sources(sizes: list[int]) -> list[str]:
+    folder = FOLDER / "sources"
+    rows: list[str] = []
+    beside: theirs.Figures = {}
+    address = await asyncio.to_thread(registry.start, FOLDER / "registry")
+    try:
+        if not controllers.missing(("source-controller",)):
+            beside, rows = await theirs.sources(FOLDER / "flux-sources", sizes, address)
+        timer = "*/1 * * * * *"
+        env = await asyncio.to_thread(environment.up, folder, timer=timer, host_arguments=("--no-replay-check",))
+        cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
+        try:
+            meter = Meter(env.kubeconfig, [_worker(folder)], beside)
+            work = Sources(cluster, folder, env.git_root, env.git_url, address)
+            await work.prepare(max(sizes))
+            await work.sizes(meter, sizes)
+            await work.large(meter, env.blob_connection, f"{env.functions_url}/api/sync", env.functions_key)
+            return rows + meter.rows
+        finally:
+            await cluster.close()
+            await asyncio.to_thread(environment.down, folder)
+    finally:
+        await asyncio.to_thread(registry.stop, FOLDER / "registry")
+
+
+def _worker(folder: Path) -> psutil.Process:
+    worker = processes.running(folder, "host")
+    if worker is None:
+        raise RuntimeError("the function host does not run")
+    return worker
 
 
 async def _one_cluster(only: set[str], sizes: list[int], beside: theirs.Figures) -> list[str]:
@@ -31,10 +70,7 @@ async def _one_cluster(only: set[str], sizes: list[int], beside: theirs.Figures)
     env = await asyncio.to_thread(environment.up, folder, timer="*/1 * * * * *", host_arguments=("--no-replay-check",))
     cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
     try:
-        worker = processes.running(folder, "host")
-        if worker is None:
-            raise RuntimeError("the function host does not run")
-        meter = Meter(env.kubeconfig, [worker], FLUX | beside)
+        meter = Meter(env.kubeconfig, [_worker(folder)], FLUX | beside)
         repository = Repository(folder / "work", env.git_root / "bench.git")
         repository.create({"podinfo/objects.yaml": OBJECTS})
         work = Work(cluster, env.git_url)
@@ -58,6 +94,10 @@ async def _run(only: set[str], sizes: list[int]) -> list[str]:
         beside, rows = await theirs.measure(FOLDER / "flux", sizes)
     if only & set(ONE_CLUSTER):
         rows += await _one_cluster(only, sizes, beside)
+    if "sources" in only:
+        rows += await _sources([size for size in sizes if size <= 500])
+    if "memory" in only:
+        rows += await memory.measure(FOLDER / "memory")
     if "clusters" in only:
         for count in (10, 100):
             rows += await clusters.run(FOLDER / f"clusters-{count}", count)
@@ -79,7 +119,7 @@ def main() -> int:
     """Set up, measure, print a table, take down."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench")
     parser.add_argument("--sizes", default="100,500,1000")
-    parser.add_argument("--only", default="create,chain,webhook,objects,failing,clusters,import")
+    parser.add_argument("--only", default=",".join(ALL))
     options = parser.parse_args()
     only = set(options.only.split(","))
     if "flux" in only and controllers.missing():

@@ -231,6 +231,16 @@ def test_sources_run_alone_changes_in_dozens_and_checks_in_hundreds() -> None:
     assert sorted(len(refs) for refs in again.batches.values()) == [1, 1, 50, 250]
 
 
+def test_many_sources_share_batches_and_those_that_failed_do_not() -> None:
+    clock, names = Clockwork(), [f"s{number}" for number in range(100)]
+    found = world(*(source(name) for name in names))
+    plan = clock.plan(found)
+    assert [len(refs) for refs in plan.batches.values()] == [5] * 20
+    clock.finish(plan, State.RETRY)
+    again = clock.plan(found, T + 86400)
+    assert [len(refs) for refs in again.batches.values()] == [1] * 100
+
+
 def test_a_batch_that_comes_back_without_outcomes_is_retried_later() -> None:
     clock, found = Clockwork(), world(source())
     for batch in clock.plan(found).batches:
