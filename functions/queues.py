@@ -6,14 +6,13 @@ identity (`FLUXLESS_EVENTS__queueServiceUri`) or a connection string.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from functions import host, settings
-from functions.wake import announce, wake_news
+from functions.wake import pass_on
 
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
@@ -30,6 +29,4 @@ if settings.EVENTS_QUEUE.read():
         answer = event_grid(message.get_body())
         if answer.status >= 400:
             raise ValueError(f"message {message.id}: {answer.text}")
-        taken = await host.engine().intake.accept(answer)
-        await wake_news(client, taken.woken)
-        await asyncio.gather(*(announce(client, announcement) for announcement in taken.missed))
+        await pass_on(client, await host.engine().intake.accept(answer))

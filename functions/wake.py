@@ -18,7 +18,7 @@ from functions import host, names
 
 if TYPE_CHECKING:
     from fluxless.engine.coalesce import Coalescer
-    from fluxless.engine.intake import Announcement
+    from fluxless.engine.intake import Acceptance, Announcement
 
 log = logging.getLogger("fluxless.functions")
 STUCK = 900.0
@@ -80,6 +80,12 @@ async def announce(client: df.DurableOrchestrationClient, announcement: Announce
     """Tell a cluster that was out of reach, again and again."""
     instance = names.announce_instance(announcement.delivery, announcement.cluster)
     await client.start_new(names.ANNOUNCE, instance, announcement.to_json())
+
+
+async def pass_on(client: df.DurableOrchestrationClient, taken: Acceptance) -> None:
+    """Wake the clusters that have something to do, and see to it that those out of reach are told."""
+    await wake_news(client, taken.woken)
+    await asyncio.gather(*(announce(client, announcement) for announcement in taken.missed))
 
 
 async def wake_all(client: df.DurableOrchestrationClient, clusters: Iterable[str], *, news: bool = True) -> None:

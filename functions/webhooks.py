@@ -14,7 +14,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions import host, names, settings
-from functions.wake import announce, wake_all, wake_news, wake_overdue
+from functions.wake import pass_on, wake_all, wake_news, wake_overdue
 
 if TYPE_CHECKING:
     from fluxless.engine.doors import Answer
@@ -141,8 +141,7 @@ async def _taken(client: df.DurableOrchestrationClient, take: Callable[[], Await
 
     try:
         answer = await take()
-        await wake_news(client, answer.woken)
-        await asyncio.gather(*(announce(client, announcement) for announcement in answer.missed))
+        await pass_on(client, answer)
         if answer.accepted:
             await wake_overdue(client)
     except Problem as problem:

@@ -13,8 +13,6 @@ from fluxless.transport import Proxy
 if TYPE_CHECKING:
     from azure.storage.blob.aio import ContainerClient
 
-CHUNK = 1 << 20
-
 
 def with_sas(endpoint: str, sas: str) -> str:
     """The endpoint with a shared access signature; what the signature says wins over the endpoint's own query."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fluxless.api.duration import parse_duration
-from fluxless.cli import creates, previews, registry, reports, source_commands, verbs
+from fluxless.cli import creates, previews, registry, reports, secret_commands, source_commands, verbs
 from fluxless.cli.flags import AppCluster
 from fluxless.cli.session import Session, console, run, run_plain
 
@@ -20,9 +20,9 @@ verbs.register(app)
 reports.register(app)
 app.add_typer(creates.create, name="create")
 creates.create.add_typer(source_commands.source, name="source")
-creates.create.add_typer(source_commands.secret, name="secret")
+creates.create.add_typer(secret_commands.secret, name="secret")
 creates.create.command("receiver")(source_commands.create_receiver)
-app.add_typer(source_commands.trigger, name="trigger")
+app.add_typer(secret_commands.trigger, name="trigger")
 app.add_typer(previews.build, name="build")
 app.add_typer(previews.diff, name="diff")
 previews.diff.command("artifact")(registry.diff_artifact)

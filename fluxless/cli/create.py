@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 
 from fluxless.api import conditions
-from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION, RECEIVER, SOURCE_KINDS, by_name
+from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION, RECEIVER, SOURCE_KINDS, Kind, by_name
 from fluxless.cli.change import MANAGER, report, wait, wake
 from fluxless.cli.session import Session, wrong
 from fluxless.kube.client import Cluster
@@ -48,8 +48,7 @@ class Wish:
 
 def kustomization(wish: Wish) -> Obj:
     """The object. Raises `Problem` naming the flag that cannot be used."""
-    if not NAME.match(wish.name):
-        raise wrong(f"name '{wish.name}' is invalid", "use lower-case letters, digits and '-' (RFC 1123)")
+    _check_name(wish.name)
     if not wish.path.startswith("./"):
         words = f"path '{wish.path}' must begin with ./" if wish.path else "path is required"
         raise wrong(words, "give --path=./…")
@@ -74,11 +73,30 @@ def kustomization(wish: Wish) -> Obj:
         spec["healthChecks"] = [_health_check(entry) for entry in wish.health_checks]
     if wish.wait or wish.health_checks:
         spec["timeout"] = wish.health_timeout
-    metadata: Obj = {"name": wish.name, "namespace": wish.namespace}
-    if marks := labels(wish.labels):
-        metadata["labels"] = marks
-    kept = {key: value for key, value in sorted(spec.items()) if value or key == "prune"}
-    return {"apiVersion": KUSTOMIZATION.api_version, "kind": KUSTOMIZATION.kind, "metadata": metadata, "spec": kept}
+    return built(KUSTOMIZATION, wish.name, wish.namespace, spec, wish.labels, required=("prune",))
+
+
+def built(
+    kind: Kind,
+    name: str,
+    namespace: str,
+    spec: Mapping[str, Any],
+    marks: Iterable[str],
+    *,
+    required: Iterable[str] = (),
+) -> Obj:
+    """An object without the fields that were not given, but for the required; `marks` are labels. Raises `Problem`."""
+    _check_name(name)
+    metadata: Obj = {"name": name, "namespace": namespace}
+    if found := _labels(marks):
+        metadata["labels"] = found
+    kept = {key: value for key, value in sorted(spec.items()) if value or key in required}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": kept}
+
+
+def _check_name(name: str) -> None:
+    if not NAME.match(name):
+        raise wrong(f"name '{name}' is invalid", "use lower-case letters, digits and '-' (RFC 1123)")
 
 
 async def apply(cluster: Cluster, session: Session, obj: Obj, out: Console) -> None:
@@ -141,8 +159,7 @@ def _health_check(text: str) -> Obj:
     return {**version, "kind": kind, "name": name, "namespace": namespace}
 
 
-def labels(texts: Iterable[str]) -> dict[str, str]:
-    """Of `key=value`. Raises `Problem`."""
+def _labels(texts: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         key, sign, value = text.partition("=")

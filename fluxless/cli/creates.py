@@ -1,20 +1,56 @@
-"""The command `create kustomization`: Flux's flags."""
+"""The command `create kustomization`, Flux's flags; and what all `create` commands do with what they made."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fluxless.cli.flags import Name, Namespace, words
+from fluxless.cli.flags import Export, Labels, Name, Namespace, words
 from fluxless.cli.session import DEFAULT_NAMESPACE, Session, console, run, run_plain
 
+if TYPE_CHECKING:
+    from fluxless.kube.client import Cluster
+
+Obj = dict[str, Any]
 create = typer.Typer(help="Create or update objects.", no_args_is_help=True)
 
 
 @create.callback()
 def group() -> None:
     """Create or update objects."""
+
+
+def put(context: typer.Context, namespace: str, make: Callable[[], Obj], export: bool) -> None:
+    """Print the object, or apply it and wait for it."""
+    from fluxless.cli import create as work
+
+    session: Session = context.obj
+    session.namespace = namespace
+
+    async def made() -> Obj:
+        return make()
+
+    deliver(session, made, lambda cluster, obj: work.apply(cluster, session, obj, console()), export)
+
+
+def deliver(
+    session: Session, make: Callable[[], Awaitable[Obj]], apply: Callable[[Cluster, Obj], Awaitable[None]], export: bool
+) -> None:
+    """Print the object, which needs no cluster, or apply it."""
+    from fluxless.cli.export import dump
+
+    async def text() -> str:
+        return f"---\n{dump(await make())}"
+
+    async def work(cluster: Cluster) -> None:
+        await apply(cluster, await make())
+
+    if export:
+        typer.echo(run_plain(text), nl=False)
+    else:
+        run(session, work)
 
 
 @create.command("kustomization")
@@ -37,17 +73,13 @@ def create_kustomization(
     target_namespace: Annotated[str, typer.Option(help="Namespace of every object.")] = "",
     kubeconfig_secret_ref: Annotated[str, typer.Option(help="Secret with the kubeconfig of another cluster.")] = "",
     retry_interval: Annotated[str, typer.Option(help="How soon a failure is tried again.")] = "",
-    label: Annotated[list[str], typer.Option(help="key=value.")] = [],  # noqa: B006
+    label: Labels = [],  # noqa: B006
     validation: Annotated[str, typer.Option(hidden=True)] = "",
-    export: Annotated[bool, typer.Option("--export", help="Print it instead.")] = False,
+    export: Export = False,
 ) -> None:
     """Create or update a Kustomization, and wait until it is ready."""
     from fluxless.cli import create as work
-    from fluxless.cli.export import dump
-    from fluxless.kube.client import Cluster
 
-    session: Session = context.obj
-    session.namespace = namespace
     if validation:
         console(error=True).print("[yellow]![/yellow] --validation has no meaning any more: everything is dry-run")
     wish = work.Wish(
@@ -69,14 +101,4 @@ def create_kustomization(
         retry_interval,
         words(label),
     )
-
-    async def text() -> str:
-        return f"---\n{dump(work.kustomization(wish))}"
-
-    async def put(cluster: Cluster) -> None:
-        await work.apply(cluster, session, work.kustomization(wish), console())
-
-    if export:
-        typer.echo(run_plain(text), nl=False)
-    else:
-        run(session, put)
+    put(context, namespace, lambda: work.kustomization(wish), export)

@@ -11,6 +11,9 @@ Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All na
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on showing changes.")]
 Name = Annotated[str, typer.Argument(help="Name of the object.")]
 SomeName = Annotated[str, typer.Argument(help="Name of the object; all when empty.")]
+Export = Annotated[bool, typer.Option("--export", help="Print it instead.")]
+Labels = Annotated[list[str], typer.Option("--label", help="key=value.")]
+Text = Annotated[str, typer.Option()]
 AppCluster = Annotated[str, typer.Option("--cluster", help="Name of the cluster in the app's settings.")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from fluxless.cli.session import wrong
 from fluxless.kube.client import Cluster
+from fluxless.notification.receiver import path_of
 
 Obj = dict[str, Any]
 MANAGER = "flux-client-side-apply"
@@ -152,7 +152,7 @@ def receiver(name: str, namespace: str, kind: str, token: str, host: str, email:
     if not host:
         raise wrong("hostname is required", "give --hostname, the app's own")
     token = token or secrets.token_hex(32)
-    url = f"https://{host}/hook/{hashlib.sha256(f'{token}{name}{namespace}'.encode()).hexdigest()}"
+    url = f"https://{host}{path_of(token, name, namespace)}"
     data = {"token": token}
     if kind == "gcr":
         if not email:

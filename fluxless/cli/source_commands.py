@@ -1,61 +1,26 @@
-"""The commands `create source …`, `create receiver`, `create secret …` and `trigger receiver`: Flux's flags."""
+"""The commands `create source …` and `create receiver`: Flux's flags."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fluxless.api.duration import parse_duration
-from fluxless.cli.flags import Name, Namespace, words
-from fluxless.cli.session import DEFAULT_NAMESPACE, Session, console, run, run_plain
-
-if TYPE_CHECKING:
-    from fluxless.kube.client import Cluster
+from fluxless.cli.creates import put
+from fluxless.cli.flags import Export, Labels, Name, Namespace, Text, words
+from fluxless.cli.session import DEFAULT_NAMESPACE
 
 source = typer.Typer(help="Create or update sources.", no_args_is_help=True)
-secret = typer.Typer(help="Create or update Secrets.", no_args_is_help=True)
-trigger = typer.Typer(help="Trigger receivers.", no_args_is_help=True)
 
-Export = Annotated[bool, typer.Option("--export", help="Print it instead.")]
 Interval = Annotated[str, typer.Option(help="How often it is looked at.")]
-Labels = Annotated[list[str], typer.Option("--label", help="key=value.")]
 Ignore = Annotated[list[str], typer.Option("--ignore-paths", help="Patterns to leave out.")]
 SecretRef = Annotated[str, typer.Option(help="Secret with credentials.")]
 ProxyRef = Annotated[str, typer.Option(help="Secret with a proxy.")]
-Text = Annotated[str, typer.Option()]
-Username = Annotated[str, typer.Option("--username", "-u")]
-Password = Annotated[str, typer.Option("--password", "-p")]
-File = Annotated[Path | None, typer.Option()]
 
 
 @source.callback()
-@secret.callback()
-@trigger.callback()
 def group() -> None:
     """As Flux's commands of the same names."""
-
-
-def _put(context: typer.Context, namespace: str, make: Callable[[], dict[str, Any]], export: bool) -> None:
-    """Print the object, or apply it and wait for it."""
-    from fluxless.cli import create as work
-    from fluxless.cli.export import dump
-
-    session: Session = context.obj
-    session.namespace = namespace
-
-    async def text() -> str:
-        return f"---\n{dump(make())}"
-
-    async def put(cluster: Cluster) -> None:
-        await work.apply(cluster, session, make(), console())
-
-    if export:
-        typer.echo(run_plain(text), nl=False)
-    else:
-        run(session, put)
 
 
 @source.command("git")
@@ -83,7 +48,7 @@ def create_git(
     from fluxless.cli import sources as work
 
     reference = {"branch": branch, "tag": tag, "semver": tag_semver, "name": ref_name, "commit": commit}
-    _put(
+    put(
         context,
         namespace,
         lambda: work.git(
@@ -133,7 +98,7 @@ def create_oci(
     from fluxless.cli import sources as work
 
     reference = {"tag": tag, "semver": tag_semver, "digest": digest}
-    _put(
+    put(
         context,
         namespace,
         lambda: work.oci(
@@ -180,7 +145,7 @@ def create_bucket(
     """Create or update a Bucket."""
     from fluxless.cli import sources as work
 
-    _put(
+    put(
         context,
         namespace,
         lambda: work.bucket(
@@ -218,7 +183,7 @@ def create_helm(
     from fluxless.cli import sources as work
 
     flags = {"url": url, "interval": interval, "secret": secret_ref, "provider": oci_provider}
-    _put(
+    put(
         context,
         namespace,
         lambda: work.helm(name, namespace, words(label), **flags, pass_credentials=pass_credentials),
@@ -257,7 +222,7 @@ def create_chart(
         "verify_issuer": verify_issuer,
         "verify_subject": verify_subject,
     }
-    _put(context, namespace, lambda: work.chart(name, namespace, words(label), **flags), export)
+    put(context, namespace, lambda: work.chart(name, namespace, words(label), **flags), export)
 
 
 def create_receiver(
@@ -274,7 +239,7 @@ def create_receiver(
     """Create or update a Receiver, and print where its webhooks go."""
     from fluxless.cli import sources as work
 
-    _put(
+    put(
         context,
         namespace,
         lambda: work.receiver(
@@ -288,198 +253,3 @@ def create_receiver(
         ),
         export,
     )
-
-
-def _keep(context: typer.Context, what: str, make: Callable[[], Awaitable[dict[str, Any]]], export: bool) -> None:
-    """Print the Secret, or apply it."""
-    from fluxless.cli import secrets as work
-    from fluxless.cli.export import dump
-
-    async def text() -> str:
-        return f"---\n{dump(await make())}"
-
-    async def put(cluster: Cluster) -> None:
-        await work.apply(cluster, await make(), what, console())
-
-    if export:
-        typer.echo(run_plain(text), nl=False)
-    else:
-        run(context.obj, put)
-
-
-@secret.command("git")
-def secret_git(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    url: Text = "",
-    username: Username = "",
-    password: Password = "",
-    bearer_token: Text = "",
-    ca_crt_file: File = None,
-    private_key_file: File = None,
-    ssh_key_algorithm: Text = "ecdsa",
-    ssh_rsa_bits: Annotated[int, typer.Option()] = 2048,
-    ssh_ecdsa_curve: Text = "p384",
-    export: Export = False,
-) -> None:
-    """Create or update a Secret for a Git repository."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        data = await work.git(
-            url,
-            username=username,
-            password=password,
-            bearer=bearer_token,
-            authority=work.read(ca_crt_file, "--ca-crt-file"),
-            key=work.read(private_key_file, "--private-key-file"),
-            algorithm=ssh_key_algorithm,
-            bits=ssh_rsa_bits,
-            curve=ssh_ecdsa_curve,
-            out=console(error=export),
-        )
-        return work.secret(name, namespace, data)
-
-    _keep(context, "git", make, export)
-
-
-@secret.command("oci")
-def secret_oci(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    url: Text = "",
-    username: Username = "",
-    password: Password = "",
-    export: Export = False,
-) -> None:
-    """Create or update a Secret for a registry."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        return work.secret(name, namespace, work.oci(url, username, password), "kubernetes.io/dockerconfigjson")
-
-    _keep(context, "oci", make, export)
-
-
-@secret.command("helm")
-def secret_helm(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    username: Username = "",
-    password: Password = "",
-    export: Export = False,
-) -> None:
-    """Create or update a Secret for a Helm repository."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        return work.secret(name, namespace, {"username": username, "password": password})
-
-    _keep(context, "helm", make, export)
-
-
-@secret.command("tls")
-def secret_tls(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    ca_crt_file: File = None,
-    tls_crt_file: File = None,
-    tls_key_file: File = None,
-    export: Export = False,
-) -> None:
-    """Create or update a Secret with TLS certificates."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        files = {"--ca-crt-file": ca_crt_file, "--tls-crt-file": tls_crt_file, "--tls-key-file": tls_key_file}
-        return work.secret(name, namespace, work.tls(*(work.read(path, flag) for flag, path in files.items())))
-
-    _keep(context, "tls", make, export)
-
-
-@secret.command("proxy")
-def secret_proxy(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    address: Text = "",
-    username: Username = "",
-    password: Password = "",
-    export: Export = False,
-) -> None:
-    """Create or update a Secret with a proxy."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        return work.secret(name, namespace, work.proxy(address, username, password))
-
-    _keep(context, "proxy", make, export)
-
-
-@secret.command("githubapp")
-def secret_github_app(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    app_id: Text = "",
-    app_installation_id: Text = "",
-    app_installation_owner: Text = "",
-    app_private_key: File = None,
-    app_base_url: Text = "",
-    export: Export = False,
-) -> None:
-    """Create or update a Secret with a GitHub App."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        key = work.read(app_private_key, "--app-private-key")
-        data = work.github_app(app_id, app_installation_id, app_installation_owner, key, app_base_url)
-        return work.secret(name, namespace, data)
-
-    _keep(context, "githubapp", make, export)
-
-
-@secret.command("receiver")
-def secret_receiver(
-    context: typer.Context,
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    type_: Annotated[str, typer.Option("--type")] = "generic",
-    token: Text = "",
-    hostname: Text = "",
-    email_claim: Text = "",
-    audience_claim: Text = "",
-    export: Export = False,
-) -> None:
-    """Create or update a Secret with the token of a Receiver."""
-    from fluxless.cli import secrets as work
-
-    async def make() -> dict[str, Any]:
-        return work.receiver(name, namespace, type_, token, hostname, email_claim, audience_claim)
-
-    _keep(context, "receiver", make, export)
-
-
-@trigger.command("receiver")
-def trigger_receiver(
-    name: Name,
-    namespace: Namespace = DEFAULT_NAMESPACE,
-    url: Text = "",
-    type_: Annotated[str, typer.Option("--type")] = "generic",
-    token: Text = "",
-    oidc_provider: Text = "",
-    oidc_token: Text = "",
-    oidc_audience: Text = "",
-    payload: Text = "{}",
-    retries: Annotated[int, typer.Option()] = 10,
-    retry_delay: Text = "10s",
-) -> None:
-    """Send a webhook to a Receiver."""
-    from fluxless.cli.trigger import Trigger
-
-    flags = (url, type_, token, oidc_provider, oidc_token, oidc_audience, payload, retries)
-    run_plain(lambda: Trigger(name, namespace, *flags, parse_duration(retry_delay)).send(console()))

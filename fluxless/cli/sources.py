@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fluxless.api.kinds import BUCKET, GIT_REPOSITORY, HELM_CHART, HELM_REPOSITORY, OCI_REPOSITORY, RECEIVER, Kind
+from fluxless.api.kinds import BUCKET, GIT_REPOSITORY, HELM_CHART, HELM_REPOSITORY, OCI_REPOSITORY, RECEIVER
 from fluxless.api.notification import KINDS as RECEIVED
 from fluxless.api.notification import TYPES
-from fluxless.cli.create import NAME, labels
+from fluxless.cli.create import built
 from fluxless.cli.session import wrong
 
 Obj = dict[str, Any]
-
-
-def _object(kind: Kind, name: str, namespace: str, spec: Mapping[str, Any], marks: tuple[str, ...]) -> Obj:
-    if not NAME.match(name):
-        raise wrong(f"name '{name}' is invalid", "use lower-case letters, digits and '-' (RFC 1123)")
-    metadata: Obj = {"name": name, "namespace": namespace}
-    if found := labels(marks):
-        metadata["labels"] = found
-    kept = {key: value for key, value in sorted(spec.items()) if value}
-    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": kept}
 
 
 def _ref(name: str) -> Obj | None:
@@ -54,7 +44,7 @@ def git(
         "sparseCheckout": list(more.get("sparse", ())),
         "ignore": _ignore(more.get("ignore", ())),
     }
-    return _object(GIT_REPOSITORY, name, namespace, spec, marks)
+    return built(GIT_REPOSITORY, name, namespace, spec, marks)
 
 
 def oci(
@@ -83,7 +73,7 @@ def oci(
         "verify": verification(more),
         "ignore": _ignore(more.get("ignore", ())),
     }
-    return _object(OCI_REPOSITORY, name, namespace, spec, marks)
+    return built(OCI_REPOSITORY, name, namespace, spec, marks)
 
 
 def verification(flags: Mapping[str, Any]) -> Obj | None:
@@ -118,7 +108,7 @@ def bucket(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) -> O
         "proxySecretRef": _ref(flags.get("proxy", "")),
         "ignore": _ignore(flags.get("ignore", ())),
     }
-    return _object(BUCKET, name, namespace, spec, marks)
+    return built(BUCKET, name, namespace, spec, marks)
 
 
 def helm(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) -> Obj:
@@ -136,7 +126,7 @@ def helm(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) -> Obj
         "secretRef": _ref(flags.get("secret", "")),
         "passCredentials": flags.get("pass_credentials"),
     }
-    return _object(HELM_REPOSITORY, name, namespace, spec, marks)
+    return built(HELM_REPOSITORY, name, namespace, spec, marks)
 
 
 def chart(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) -> Obj:
@@ -156,7 +146,7 @@ def chart(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) -> Ob
         "reconcileStrategy": flags.get("strategy"),
         "verify": verification(flags),
     }
-    return _object(HELM_CHART, name, namespace, spec, marks)
+    return built(HELM_CHART, name, namespace, spec, marks)
 
 
 def receiver(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) -> Obj:
@@ -174,7 +164,7 @@ def receiver(name: str, namespace: str, marks: tuple[str, ...], **flags: Any) ->
         "secretRef": _ref(secret),
         "resources": [_resource(text) for text in resources],
     }
-    return _object(RECEIVER, name, namespace, spec, marks)
+    return built(RECEIVER, name, namespace, spec, marks)
 
 
 def _resource(text: str) -> Obj:

@@ -25,6 +25,7 @@ from fluxless.engine.reach import Reach
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NotFound
 from fluxless.notification import delivery
+from fluxless.notification.delivery import Target
 from fluxless.notification.signatures import Refused
 from fluxless.reconcile import world as worlds
 from fluxless.reconcile.secrets import References
@@ -51,9 +52,6 @@ REMEMBERED = 10_000
 TOLD_KINDS = {"GitRepository", "OCIRepository", "HelmRepository", "HelmChart"}
 TOLD = tuple(kind for kind in KINDS if kind.built and kind.kind in TOLD_KINDS)
 """Kinds that the built-in doors are about."""
-
-Target = tuple[str, str, str, str]
-"""(apiVersion, kind, namespace, name)."""
 
 
 @dataclass(frozen=True, slots=True)

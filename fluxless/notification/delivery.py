@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,6 +17,8 @@ from fluxless.notification.signatures import Refused
 from fluxless.reconcile.expressions import expression
 
 Obj = dict[str, Any]
+Target = tuple[str, str, str, str]
+"""(apiVersion, kind, namespace, name)."""
 Secrets = Callable[[str, str], Awaitable[Mapping[str, bytes] | None]]
 """(namespace, name) to the data of a Secret, or None."""
 
@@ -80,10 +81,7 @@ def _request(receiver: Obj, headers: Mapping[str, str], body: bytes) -> dict[str
     content = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content != "application/json" and not content.endswith("+json"):
         return {}
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
+    found = signatures.parsed(body)
     if not isinstance(found, dict):
         raise Refused("failed to parse request body as JSON", 500)
     return found
@@ -91,8 +89,8 @@ def _request(receiver: Obj, headers: Mapping[str, str], body: bytes) -> dict[str
 
 async def targets(
     receiver: Obj, variables: Mapping[str, Any], cluster: Cluster, *, no_cross_namespace: bool
-) -> tuple[list[tuple[str, str, str, str]], list[str]]:
-    """What is to be reconciled as `(apiVersion, kind, namespace, name)`, and what is wrong with the other entries."""
+) -> tuple[list[Target], list[str]]:
+    """What is to be reconciled, and what is wrong with the other entries."""
     found = await asyncio.gather(
         *(_entry(receiver, entry, variables, cluster, no_cross_namespace) for entry in receiver["spec"]["resources"])
     )
@@ -102,7 +100,7 @@ async def targets(
 
 async def _entry(
     receiver: Obj, entry: Obj, variables: Mapping[str, Any], cluster: Cluster, no_cross_namespace: bool
-) -> tuple[list[tuple[str, str, str, str]], str]:
+) -> tuple[list[Target], str]:
     kind, name, home = str(entry["kind"]), str(entry["name"]), receiver["metadata"]["namespace"]
     namespace = str(entry.get("namespace") or home)
     shown = f"{kind}/{namespace}/{name}"

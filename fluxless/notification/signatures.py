@@ -55,11 +55,16 @@ def _allowed(name: str, event: str, events: Sequence[str]) -> None:
         raise Refused(f"the {name} event '{event[:60]}' is not authorised")
 
 
-def _json(name: str, body: bytes) -> dict[str, Any]:
+def parsed(body: bytes) -> Any:
+    """The JSON, or None."""
     try:
-        found = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):
-        found = None
+        return None
+
+
+def _json(name: str, body: bytes) -> dict[str, Any]:
+    found = parsed(body)
     if not isinstance(found, dict):
         raise Refused(f"cannot decode {name} webhook payload")
     return found

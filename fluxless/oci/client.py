@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -93,7 +93,7 @@ class Registry:
     ) -> None:
         self.repository = repository
         self._who = credentials
-        self._tls = Tls(**{**_fields(tls or Tls()), "insecure": True}) if insecure else (tls or Tls())
+        self._tls = replace(tls or Tls(), insecure=True) if insecure else tls or Tls()
         self._proxy = proxy
         self._insecure = insecure
         self._timeout = timeout
@@ -400,10 +400,6 @@ def _platform(entry: Mapping[str, Any]) -> tuple[str, str]:
     platform = entry.get("platform")
     said: Mapping[str, Any] = platform if isinstance(platform, dict) else {}
     return str(said.get("os", "")), str(said.get("architecture", ""))
-
-
-def _fields(tls: Tls) -> dict[str, Any]:
-    return {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key, "insecure": tls.insecure}
 
 
 class _Sink:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from fluxless.api import conditions, reasons
+from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.kinds import Kind
 from fluxless.api.timestamps import format_timestamp
 from fluxless.artifacts.pack import Packed
-from fluxless.artifacts.store import StoreUnavailable
-from fluxless.reconcile.errors import Transient
+from fluxless.artifacts.store import Store, StoreUnavailable
+from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered, seconds
 from fluxless.reconcile.outcome import Outcome, State
@@ -75,8 +76,7 @@ class SourceRun(Run):
             return False
         if any((self.spec.get(field) or None) != (status.get(seen) or None) for field, seen in self.OBSERVED.items()):
             return False
-        stored = await self.services.store.stat(str(known.get("path")))
-        return stored is not None and stored.digest == known.get("digest")
+        return await is_stored(self.services, known)
 
     async def keep_artifact(
         self,
@@ -96,17 +96,7 @@ class SourceRun(Run):
                 reasons.ARCHIVE_OPERATION_FAILED, problem.failures, condition=reasons.STORAGE_OPERATION_FAILED
             ) from problem
         before = self.artifact
-        artifact = {
-            "digest": packed.digest,
-            "lastUpdateTime": format_timestamp(self.services.clock()),
-            "path": name,
-            "revision": self.revision,
-            "size": packed.size,
-            "url": f"{self.services.settings.artifact_base_url}/{name}",
-        }
-        if metadata:
-            artifact["metadata"] = dict(sorted(metadata.items()))
-        self.status.set(artifact=artifact)
+        self.status.set(artifact=described(self.services, packed, name, self.revision, metadata))
         self.status.set(**{seen: self.spec.get(field) or None for field, seen in self.OBSERVED.items()})
         self.status.unmark(reasons.ARTIFACT_OUTDATED)
         self.stored = text
@@ -139,8 +129,7 @@ class SourceController:
 
     async def finalize(self, run: Any) -> Outcome:
         """The artifacts go with the object (SC-7)."""
-        async for blob in run.services.store.list(run.prefix):
-            await run.services.store.delete(blob.name)
+        await remove_all(run.services.store, run.prefix)
         return Outcome(State.GONE)
 
     def succeed(self, run: Any) -> Outcome:
@@ -164,14 +153,54 @@ class SourceController:
         return {"revision": run.artifact.get("revision", ""), "digest": run.artifact.get("digest", "")}
 
 
+def invalid(run: SourceRun, reason: str, words: str, next_step: str = "") -> Stalled:
+    """The spec itself is wrong."""
+    failure = Failure(FailureClass.VALIDATION, words, str(run.ref), next_step=next_step)
+    return Stalled(reason, failure, condition=reasons.FETCH_FAILED)
+
+
 async def collect_garbage(run: SourceRun) -> None:
     """Keep the newest artifacts only (SC-7). What cannot be deleted now is deleted after the next one."""
     if not run.stored:
         return
     try:
-        kept = [blob async for blob in run.services.store.list(run.prefix)]
-        kept.sort(key=lambda blob: blob.modified, reverse=True)
-        old = [blob for blob in kept if blob.name != run.artifact["path"]][KEPT - 1 :]
-        await asyncio.gather(*(run.services.store.delete(blob.name) for blob in old))
+        await remove_old(run.services.store, run.prefix, run.artifact["path"])
     except StoreUnavailable:
         return
+
+
+def described(
+    services: Services, packed: Packed, name: str, revision: str, metadata: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The `status.artifact` of a blob that has just been stored (SC-3)."""
+    artifact: dict[str, Any] = {
+        "digest": packed.digest,
+        "lastUpdateTime": format_timestamp(services.clock()),
+        "path": name,
+        "revision": revision,
+        "size": packed.size,
+        "url": f"{services.settings.artifact_base_url}/{name}",
+    }
+    if metadata:
+        artifact["metadata"] = dict(sorted(metadata.items()))
+    return artifact
+
+
+async def is_stored(services: Services, artifact: Mapping[str, Any]) -> bool:
+    """Whether an artifact is still in the store as it was put there (SC-8). Raises `StoreUnavailable`."""
+    stored = await services.store.stat(str(artifact.get("path")))
+    return stored is not None and stored.digest == artifact.get("digest")
+
+
+async def remove_old(store: Store, prefix: str, current: str) -> None:
+    """Keep the current artifact of a folder and the newest before it. Raises `StoreUnavailable`."""
+    kept = [blob async for blob in store.list(prefix)]
+    kept.sort(key=lambda blob: blob.modified, reverse=True)
+    old = [blob for blob in kept if blob.name != current][KEPT - 1 :]
+    await asyncio.gather(*(store.delete(blob.name) for blob in old))
+
+
+async def remove_all(store: Store, prefix: str) -> None:
+    """Empty a folder. Raises `StoreUnavailable`."""
+    async for blob in store.list(prefix):
+        await store.delete(blob.name)

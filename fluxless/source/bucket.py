@@ -17,18 +17,17 @@ from typing import Any
 from pathspec import GitIgnoreSpec
 
 from fluxless.api import reasons
-from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.kinds import Kind
 from fluxless.artifacts.ignore import FILE
 from fluxless.artifacts.pack import pack
 from fluxless.artifacts.repack import OnDisk
 from fluxless.bucket.objects import BucketProblem, BucketRefused, Objects
-from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 from fluxless.source import credentials
-from fluxless.source.base import SourceController, SourceRun, collect_garbage
+from fluxless.source.base import SourceController, SourceRun, collect_garbage, invalid
 from fluxless.transport import Tls
 
 AT_ONCE = 16
@@ -58,7 +57,9 @@ class BucketRun(SourceRun):
                 if provider == "azure":
                     found: Objects = await self._azure(data, stack)
                 elif provider == "gcp" or (provider == "aws" and not name):
-                    raise _invalid(self, f"provider '{provider}' has no identity in Azure, where Fluxless runs")
+                    words = f"provider '{provider}' has no identity in Azure, where Fluxless runs"
+                    step = "use provider azure, or generic with access keys in a Secret"
+                    raise invalid(self, reasons.INVALID_PROVIDER, words, step)
                 else:
                     found = await self._s3(data, f"{self.ref.namespace}/{name}" if name else "")
             except BucketProblem as problem:
@@ -212,12 +213,6 @@ def _failed(problem: BucketProblem) -> Transient:
     refused = isinstance(problem, BucketRefused)
     reason = reasons.AUTHENTICATION_FAILED if refused else reasons.BUCKET_OPERATION_FAILED
     return Transient(reason, problem.failures, condition=reasons.FETCH_FAILED)
-
-
-def _invalid(run: BucketRun, words: str) -> Stalled:
-    step = "use provider azure, or generic with access keys in a Secret"
-    failure = Failure(FailureClass.VALIDATION, words, str(run.ref), next_step=step)
-    return Stalled(reasons.INVALID_PROVIDER, failure, condition=reasons.FETCH_FAILED)
 
 
 PHASES = (reconcile_artifact, collect_garbage)

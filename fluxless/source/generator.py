@@ -13,7 +13,6 @@ from typing import Any
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import EXTERNAL_ARTIFACT, Kind
-from fluxless.api.timestamps import format_timestamp
 from fluxless.artifacts.compose import Copy
 from fluxless.artifacts.ignore import Ignore
 from fluxless.artifacts.pack import Packed
@@ -29,7 +28,7 @@ from fluxless.reconcile.run import Run
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.world import Ref
-from fluxless.source.base import KEPT
+from fluxless.source.base import described, is_stored, remove_all, remove_old
 from fluxless.source.path_pattern import PatternProblem, Wanted, expand
 
 INTERVAL = 3600.0
@@ -146,8 +145,7 @@ async def _is_there(run: ArtifactGeneratorRun, entry: dict[str, str]) -> bool:
     artifact = artifact_of(made)
     if artifact is None or artifact["digest"] != entry["digest"]:
         return False
-    stored = await run.services.store.stat(str(artifact["path"]))
-    return stored is not None and stored.digest == entry["digest"]
+    return await is_stored(run.services, artifact)
 
 
 async def make(run: ArtifactGeneratorRun) -> None:
@@ -195,9 +193,7 @@ async def _one(run: ArtifactGeneratorRun, one: Wanted, sources: dict[str, Path],
     try:
         await run.services.store.put_file(path, packed.path, packed.digest)
         await _say(run, one, packed, path)
-        old = sorted([b async for b in run.services.store.list(run.prefix(name))], key=lambda b: b.modified)
-        for blob in [b for b in old if b.name != path][: -(KEPT - 1)]:
-            await run.services.store.delete(blob.name)
+        await remove_old(run.services.store, run.prefix(name), path)
     except (StoreUnavailable, Problem) as problem:
         first = problem.failures[0]
         words = f"{name} reconcile failed: {first.message}"
@@ -239,25 +235,16 @@ async def _say(run: ArtifactGeneratorRun, one: Wanted, packed: Packed, path: str
         "spec": {"sourceRef": maker | {"namespace": run.ref.namespace}},
     }
     applied = await run.cluster.apply(body, manager=MANAGER, force=True)
-    now = format_timestamp(run.services.clock())
     revision = run.artifacts.get(str(one.output.get("revision") or "").removeprefix("@"), {}).get("revision")
-    artifact: dict[str, Any] = {
-        "digest": packed.digest,
-        "lastUpdateTime": now,
-        "path": path,
-        "revision": revision or f"latest@{packed.digest}",
-        "size": packed.size,
-        "url": f"{run.services.settings.artifact_base_url}/{path}",
-    }
     origin = run.artifacts.get(str(one.output.get("originRevision") or "").removeprefix("@"))
-    if origin is not None:
-        artifact["metadata"] = {REVISION: (origin.get("metadata") or {}).get(REVISION) or origin["revision"]}
+    notes = {REVISION: (origin.get("metadata") or {}).get(REVISION) or origin["revision"]} if origin else None
+    artifact = described(run.services, packed, path, revision or f"latest@{packed.digest}", notes)
     ready = {
         "type": "Ready",
         "status": "True",
         "reason": reasons.SUCCEEDED,
         "message": "Artifact is ready",
-        "lastTransitionTime": now,
+        "lastTransitionTime": artifact["lastUpdateTime"],
         "observedGeneration": applied["metadata"].get("generation", 1),
     }
     resource = await run.cluster.resource(EXTERNAL_ARTIFACT.api_version, EXTERNAL_ARTIFACT.kind)
@@ -274,8 +261,7 @@ async def _remove(run: ArtifactGeneratorRun, names: list[str]) -> None:
         if found is not None and labels.get(GENERATOR) == run.obj["metadata"]["uid"]:
             with contextlib.suppress(NotFound):
                 await run.cluster.delete(resource, name, run.ref.namespace)
-        async for blob in run.services.store.list(run.prefix(name)):
-            await run.services.store.delete(blob.name)
+        await remove_all(run.services.store, run.prefix(name))
 
 
 def _stalled(run: ArtifactGeneratorRun, reason: str, words: str) -> Stalled:

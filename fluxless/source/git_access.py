@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fluxless.api import reasons
-from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.api.failure import Problem
 from fluxless.git import github
 from fluxless.git.auth import Auth, SecretProblem
 from fluxless.git.errors import GitProblem
-from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.errors import Transient
 from fluxless.source import credentials
-from fluxless.source.base import SourceRun
+from fluxless.source.base import SourceRun, invalid
 
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 """The scope of Azure DevOps (AZ-12)."""
@@ -28,7 +28,7 @@ async def access(run: SourceRun) -> Auth:
             case "generic":
                 if data.get(github.APP_ID):
                     words = f"secretRef '{full}' has github app data but provider is not set to github"
-                    raise _wrong_provider(run, words, "set spec.provider to github")
+                    raise invalid(run, reasons.INVALID_PROVIDER, words, "set spec.provider to github")
                 auth = Auth.of_secret(data, full, run.url) if name else Auth()
             case "github":
                 auth = await _github(run, data, full)
@@ -36,7 +36,7 @@ async def access(run: SourceRun) -> Auth:
                 auth = await _azure(run, data, full)
             case other:
                 words = f"provider '{other}' is not supported by Fluxless, which runs in Azure"
-                raise _wrong_provider(run, words, "use provider generic, azure or github")
+                raise invalid(run, reasons.INVALID_PROVIDER, words, "use provider generic, azure or github")
     except SecretProblem as problem:
         raise Transient(reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED) from problem
     except GitProblem as problem:
@@ -47,7 +47,8 @@ async def access(run: SourceRun) -> Auth:
 async def _github(run: SourceRun, data: Mapping[str, bytes], full: str) -> Auth:
     if not data.get(github.APP_ID):
         words = "secretRef with github app data must be specified when provider is set to github"
-        raise _wrong_provider(run, words, f"give a Secret with {github.APP_ID}, {github.INSTALLATION} and {github.KEY}")
+        step = f"give a Secret with {github.APP_ID}, {github.INSTALLATION} and {github.KEY}"
+        raise invalid(run, reasons.INVALID_PROVIDER, words, step)
     token = await github.token(data, full, proxy=await credentials.proxy(run), timeout=run.timeout)
     base = Auth.of_secret({key: data[key] for key in ("ca.crt",) if key in data}, full, run.url)
     return replace(base, username=github.USERNAME, password=token)
@@ -56,7 +57,8 @@ async def _github(run: SourceRun, data: Mapping[str, bytes], full: str) -> Auth:
 async def _azure(run: SourceRun, data: Mapping[str, bytes], full: str) -> Auth:
     if not run.url.startswith("https://"):
         words = f"provider azure needs an https URL, not '{run.url.partition(':')[0]}'"
-        raise _wrong_provider(run, words, "write it like https://dev.azure.com/<org>/<project>/_git/<repository>")
+        step = "write it like https://dev.azure.com/<org>/<project>/_git/<repository>"
+        raise invalid(run, reasons.INVALID_PROVIDER, words, step)
     base = Auth.of_secret({key: data[key] for key in ("ca.crt",) if key in data}, full, run.url)
     async with credentials.identity(run) as identity:
         try:
@@ -65,8 +67,3 @@ async def _azure(run: SourceRun, data: Mapping[str, bytes], full: str) -> Auth:
             raise Transient(
                 reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED
             ) from problem
-
-
-def _wrong_provider(run: SourceRun, words: str, next_step: str) -> Stalled:
-    failure = Failure(FailureClass.VALIDATION, words, str(run.ref), next_step=next_step)
-    return Stalled(reasons.INVALID_PROVIDER, failure, condition=reasons.FETCH_FAILED)

@@ -48,6 +48,11 @@ class Build:
     packaged: bool
     merged: list[str] = field(default_factory=list)
 
+    @property
+    def reason(self) -> str:
+        """CH-22."""
+        return PACKAGED if self.packaged else PULLED
+
     def summary(self) -> str:
         """CH-22."""
         verb = "packaged" if self.packaged else "pulled"
@@ -109,7 +114,7 @@ class HelmChartController(SourceController):
 
     def stored_reason(self, run: HelmChartRun) -> str:
         """CH-22."""
-        return PACKAGED if run.build and run.build.packaged else PULLED
+        return run.build.reason if run.build else PULLED
 
 
 async def reconcile_artifact(run: HelmChartRun) -> Outcome | None:
@@ -124,7 +129,7 @@ async def reconcile_artifact(run: HelmChartRun) -> Outcome | None:
     artifact = artifact_of(source)
     if artifact is None and not (kind == "HelmRepository" and source["spec"].get("type") == "oci"):
         words = f"no artifact available for {kind} source '{name}'"
-        raise _fetch_failed(run, "NoSourceArtifact", words, "look at its conditions", others=True)
+        raise _fetch_failed(run, "NoSourceArtifact", words, "look at its conditions")
     if artifact is not None:
         run.status.set(observedSourceArtifactRevision=artifact["revision"])
     with tempfile.TemporaryDirectory(prefix="fluxless-chart-") as folder:
@@ -174,7 +179,7 @@ async def _local(run: HelmChartRun, kind: str, artifact: dict[str, Any], folder:
         raise Transient(reasons.READ_OPERATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED) from problem
     if tree is None:
         words = "the artifact of the source is gone"
-        raise _fetch_failed(run, "NoSourceArtifact", words, "reconcile the source", others=True)
+        raise _fetch_failed(run, "NoSourceArtifact", words, "reconcile the source")
     place = inside(tree, run.chart)
     shown = f"chart '{run.chart}'"
     directory = await asyncio.to_thread(place.is_dir)
@@ -278,9 +283,7 @@ async def _keep(run: HelmChartRun, packed: Any) -> None:
     seen = run.build.merged if run.spec.get("ignoreMissingValuesFiles") else None
     run.status.set(observedValuesFiles=seen or None)
     run.status.unmark("BuildFailed")
-    await run.keep_artifact(
-        packed, run.build.summary(), suffix=".tgz", reason=PACKAGED if run.build.packaged else PULLED
-    )
+    await run.keep_artifact(packed, run.build.summary(), suffix=".tgz", reason=run.build.reason)
 
 
 def _problem(run: HelmChartRun, reason: str, problem: ChartProblem) -> Stalled | Transient:
@@ -311,9 +314,9 @@ _WORDS = {
 }
 
 
-def _fetch_failed(run: HelmChartRun, reason: str, words: str, next_step: str, *, others: bool = True) -> Transient:
+def _fetch_failed(run: HelmChartRun, reason: str, words: str, next_step: str) -> Transient:
     failure = Failure(FailureClass.DEPENDENCY, words, str(run.ref), next_step=next_step)
-    return Transient(reason, failure, condition=reasons.FETCH_FAILED, others=others)
+    return Transient(reason, failure, condition=reasons.FETCH_FAILED, others=True)
 
 
 PHASES = (reconcile_artifact, collect_garbage)

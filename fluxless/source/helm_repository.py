@@ -25,8 +25,7 @@ from fluxless.charts.errors import ChartNotFound, ChartProblem
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.source import credentials
-from fluxless.source.base import SourceController, SourceRun, collect_garbage
-from fluxless.source.oci_access import invalid
+from fluxless.source.base import SourceController, SourceRun, collect_garbage, invalid
 from fluxless.transport import Tls
 
 if TYPE_CHECKING:

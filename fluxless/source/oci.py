@@ -30,8 +30,8 @@ from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 from fluxless.source import credentials
-from fluxless.source.base import SourceController, SourceRun, collect_garbage
-from fluxless.source.oci_access import invalid, who_asks
+from fluxless.source.base import SourceController, SourceRun, collect_garbage, invalid
+from fluxless.source.oci_access import who_asks
 
 COPY = "copy"
 """The layer operation that keeps the layer as it is (OR-3)."""

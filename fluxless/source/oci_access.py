@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from fluxless.api import reasons
-from fluxless.api.failure import Failure, FailureClass
 from fluxless.oci.auth import ANONYMOUS, Credentials, of_docker_config
 from fluxless.oci.reference import Repository
-from fluxless.reconcile.errors import Stalled
 from fluxless.source import credentials
-from fluxless.source.base import SourceRun
+from fluxless.source.base import SourceRun, invalid
 
 
 async def who_asks(
@@ -62,9 +60,3 @@ async def _pull_secrets(run: SourceRun, account: str) -> list[str]:
         text = f"service account '{run.ref.namespace}/{account}' not found"
         raise credentials.refused(run, text, "create it, or correct spec.serviceAccountName")
     return [str(entry["name"]) for entry in found.get("imagePullSecrets") or [] if entry.get("name")]
-
-
-def invalid(run: SourceRun, reason: str, words: str, next_step: str = "") -> Stalled:
-    """The spec itself is wrong."""
-    failure = Failure(FailureClass.VALIDATION, words, str(run.ref), next_step=next_step)
-    return Stalled(reason, failure, condition=reasons.FETCH_FAILED)

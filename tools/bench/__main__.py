@@ -13,10 +13,13 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 
+from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
 from tools.bench import clusters, memory, theirs
@@ -41,36 +44,36 @@ async def _sources(sizes: list[int]) -> list[str]:
     try:
         if not controllers.missing(("source-controller",)):
             beside, rows = await theirs.sources(FOLDER / "flux-sources", sizes, address)
-        timer = "*/1 * * * * *"
-        env = await asyncio.to_thread(environment.up, folder, timer=timer, host_arguments=("--no-replay-check",))
-        cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
-        try:
-            meter = Meter(env.kubeconfig, [_worker(folder)], beside)
+        async with _app(folder) as (env, cluster, worker):
+            meter = Meter(env.kubeconfig, [worker], beside)
             work = Sources(cluster, folder, env.git_root, env.git_url, address)
             await work.prepare(max(sizes))
             await work.sizes(meter, sizes)
             await work.large(meter, env.blob_connection, f"{env.functions_url}/api/sync", env.functions_key)
             return rows + meter.rows
-        finally:
-            await cluster.close()
-            await asyncio.to_thread(environment.down, folder)
     finally:
         await asyncio.to_thread(registry.stop, FOLDER / "registry")
 
 
-def _worker(folder: Path) -> psutil.Process:
-    worker = processes.running(folder, "host")
-    if worker is None:
-        raise RuntimeError("the function host does not run")
-    return worker
+@asynccontextmanager
+async def _app(folder: Path) -> AsyncIterator[tuple[environment.Environment, Cluster, psutil.Process]]:
+    """Our app with everything around it, its cluster, and its worker."""
+    env = await asyncio.to_thread(environment.up, folder, timer="*/1 * * * * *", host_arguments=("--no-replay-check",))
+    cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
+    try:
+        worker = processes.running(folder, "host")
+        if worker is None:
+            raise RuntimeError("the function host does not run")
+        yield env, cluster, worker
+    finally:
+        await cluster.close()
+        await asyncio.to_thread(environment.down, folder)
 
 
 async def _one_cluster(only: set[str], sizes: list[int], beside: theirs.Figures) -> list[str]:
     folder = FOLDER / "single"
-    env = await asyncio.to_thread(environment.up, folder, timer="*/1 * * * * *", host_arguments=("--no-replay-check",))
-    cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
-    try:
-        meter = Meter(env.kubeconfig, [_worker(folder)], FLUX | beside)
+    async with _app(folder) as (env, cluster, worker):
+        meter = Meter(env.kubeconfig, [worker], FLUX | beside)
         repository = Repository(folder / "work", env.git_root / "bench.git")
         repository.create({"podinfo/objects.yaml": OBJECTS})
         work = Work(cluster, env.git_url)
@@ -82,9 +85,6 @@ async def _one_cluster(only: set[str], sizes: list[int], beside: theirs.Figures)
             if name in only:
                 await getattr(single, name)()
         return meter.rows
-    finally:
-        await cluster.close()
-        await asyncio.to_thread(environment.down, folder)
 
 
 async def _run(only: set[str], sizes: list[int]) -> list[str]:

@@ -20,7 +20,7 @@ from fluxless.oci.client import Registry
 from fluxless.oci.push import push
 from fluxless.oci.reference import Repository as Images
 from tools.bench.meter import Meter, out
-from tools.bench.work import LIMIT, NAMESPACE, OBJECTS, SOURCE
+from tools.bench.work import OBJECTS, SOURCE, Objects, prepare
 from tools.sample import Repository
 
 KINDS = ("OCIRepository", "GitRepository")
@@ -33,7 +33,8 @@ class Sources:
     """The repositories on one registry and one Git server, and the objects in one cluster."""
 
     def __init__(self, cluster: Cluster, folder: Path, git_root: Path, git_url: str, registry: str) -> None:
-        self.cluster = cluster
+        self._cluster = cluster
+        self._objects = {kind: Objects(cluster, SOURCE, kind, "source") for kind in KINDS}
         self._folder = folder
         self._git_root = git_root
         self._addresses = {"GitRepository": f"{git_url}/source", "OCIRepository": f"oci://{registry}/bench/source"}
@@ -41,9 +42,7 @@ class Sources:
 
     async def prepare(self, count: int) -> None:
         """As many repositories of each kind."""
-        await self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager="bench"
-        )
+        await prepare(self._cluster)
         first = self._git_root / "source-0.git"
         Repository(self._folder / "sources", first).create({"podinfo/objects.yaml": OBJECTS})
         archive = self._folder / "source.tgz"
@@ -66,46 +65,11 @@ class Sources:
             spec: dict[str, Any] = {"interval": "60m", "url": self._url(kind, number), "ref": reference}
             if kind == "OCIRepository":
                 spec["insecure"] = True
-            await self.apply(kind, f"source-{number}", spec)
-        await self.all_ready(kind, count)
+            await self._objects[kind].apply(f"source-{number}", spec)
+        await self._objects[kind].all_ready(count)
 
     def _url(self, kind: str, number: int) -> str:
         return f"{self._addresses[kind]}-{number}" + (".git" if kind == "GitRepository" else "")
-
-    async def apply(self, kind: str, name: str, spec: dict[str, Any]) -> None:
-        """One object."""
-        names = {"name": name, "namespace": NAMESPACE}
-        await self.cluster.apply({"apiVersion": SOURCE, "kind": kind, "metadata": names, "spec": spec}, manager="bench")
-
-    async def request(self, kind: str, count: int) -> None:
-        """Ask all of them to reconcile, though nothing is new."""
-        resource = await self.cluster.resource(SOURCE, kind)
-        token = str(time.time_ns())
-        body = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}}
-        for number in range(count):
-            await self.cluster.patch(resource, f"source-{number}", NAMESPACE, body=body)
-        await self.all_ready(kind, count, token)
-
-    async def all_ready(self, kind: str, count: int, token: str = "", pause: float = 0.5) -> None:
-        """Until as many are ready and have handled the request."""
-        async with asyncio.timeout(LIMIT):
-            while await self._ready(kind, token) < count:  # noqa: ASYNC110 -- a poll is what a user does
-                await asyncio.sleep(pause)
-
-    async def _ready(self, kind: str, token: str) -> int:
-        return sum(_done(obj, token) for obj in await self._objects(kind))
-
-    async def delete_all(self, kind: str) -> None:
-        """And wait until they are gone."""
-        resource = await self.cluster.resource(SOURCE, kind)
-        for obj in await self._objects(kind):
-            await self.cluster.delete(resource, obj["metadata"]["name"], NAMESPACE)
-        async with asyncio.timeout(LIMIT):
-            while await self._objects(kind):  # noqa: ASYNC110 -- a poll is what a user does
-                await asyncio.sleep(0.5)
-
-    async def _objects(self, kind: str) -> list[dict[str, Any]]:
-        return await self.cluster.list(await self.cluster.resource(SOURCE, kind), NAMESPACE)
 
     async def sizes(self, meter: Meter, sizes: list[int]) -> dict[tuple[str, int], tuple[float, int]]:
         """(seconds, requests) by measurement and size."""
@@ -117,11 +81,11 @@ class Sources:
                 await asyncio.sleep(SETTLED)
                 name = f"{kind}, no-op"
                 before = await meter.read()
-                found[name, size] = await meter.measure(name, size, lambda k=kind, n=size: self.request(k, n))  # type: ignore[misc]
+                found[name, size] = await meter.measure(name, size, lambda k=kind, n=size: self._objects[k].request(n))  # type: ignore[misc]
                 used = (await meter.read()).worker_cpu - before.worker_cpu
                 meter.note(f"{name} {size}, worker CPU", f"{1000 * used / size:.0f} ms each")
                 await asyncio.sleep(SETTLED)
-                await self.delete_all(kind)
+                await self._objects[kind].delete_all()
                 await asyncio.sleep(SETTLED)
         return found
 
@@ -130,6 +94,7 @@ class Sources:
         archive = self._folder / "large.tgz"
         await asyncio.to_thread(_pack, archive, os.urandom(LARGE))
         shares: list[float] = []
+        objects = self._objects["OCIRepository"]
         for number in range(3):
             path = f"bench/large-{number}"
             await self.push(archive, path)
@@ -138,18 +103,18 @@ class Sources:
             operation = {"mediaType": media.FLUX_CONTENT, "operation": "copy"}
             spec = {"interval": "60m", "url": url, "insecure": True, "layerSelector": operation}
             before = meter.memory()
-            await self.apply("OCIRepository", f"large-{number}", spec)
+            await objects.apply(f"large-{number}", spec)
             began = time.monotonic()
             async with aiohttp.ClientSession() as http, http.post(wake, headers={"x-functions-key": key}) as answer:
                 answer.raise_for_status()
-            await self.all_ready("OCIRepository", number + 1, pause=0.02)
+            await objects.all_ready(number + 1, pause=0.02)
             ours = time.monotonic() - began
             shares.append(plain / ours)
             grown = meter.memory() - before
             out.print(f"large artifact: {ours:.2f} s, plain copy {plain:.2f} s, worker grew by {grown} MiB")
         text = ", ".join(f"{share:.2f}" for share in shares)
         meter.note("50 MB from registry to Blob", f"{text} of a plain copy's speed", f"{meter.memory()} MiB")
-        await self.delete_all("OCIRepository")
+        await objects.delete_all()
 
     async def _plain_copy(self, path: str, connection: str) -> float:
         """Seconds to stream the blob out of the registry and into Blob."""
@@ -169,10 +134,3 @@ def _pack(archive: Path, data: bytes) -> None:
         entry = tarfile.TarInfo("objects.yaml")
         entry.size = len(data)
         tar.addfile(entry, io.BytesIO(data))
-
-
-def _done(obj: dict[str, Any], token: str) -> bool:
-    status = obj.get("status") or {}
-    fresh = status.get("observedGeneration") == obj["metadata"]["generation"]
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
-    return fresh and ready and (not token or status.get("lastHandledReconcileAt") == token)

@@ -9,8 +9,10 @@ import asyncio
 import time
 from typing import Any
 
+from fluxless.api import conditions
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NotFound
+from fluxless.kube.resource import Resource
 
 NAMESPACE = "bench"
 LIMIT = 900.0
@@ -76,18 +78,73 @@ spec:
 """
 
 
+async def prepare(cluster: Cluster) -> None:
+    """The namespace of the benchmark's objects."""
+    await cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager="bench")
+
+
+class Objects:
+    """The benchmark's objects of one kind, called `<prefix>-<number>`."""
+
+    def __init__(self, cluster: Cluster, api_version: str, kind: str, prefix: str) -> None:
+        self._cluster = cluster
+        self._api_version = api_version
+        self._kind = kind
+        self._prefix = prefix
+
+    async def apply(self, name: str, spec: dict[str, Any]) -> None:
+        """One object."""
+        names = {"name": name, "namespace": NAMESPACE}
+        body = {"apiVersion": self._api_version, "kind": self._kind, "metadata": names, "spec": spec}
+        await self._cluster.apply(body, manager="bench")
+
+    async def list(self) -> list[dict[str, Any]]:
+        """All that there are."""
+        return await self._cluster.list(await self._resource(), NAMESPACE)
+
+    async def all_ready(self, count: int, *, handled: str = "", revision: str = "", pause: float = 0.5) -> None:
+        """Wait until as many are ready, have handled the request, and have applied the revision."""
+
+        async def ready() -> int:
+            return sum(_is_ready(obj, handled, revision) for obj in await self.list())
+
+        async with asyncio.timeout(LIMIT):
+            while await ready() < count:  # noqa: ASYNC110 -- a poll is what a user does
+                await asyncio.sleep(pause)
+
+    async def request(self, count: int) -> None:
+        """Ask all of them to reconcile, though nothing is new; until they have."""
+        resource = await self._resource()
+        token = str(time.time_ns())
+        body = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}}
+        for number in range(count):
+            await self._cluster.patch(resource, f"{self._prefix}-{number}", NAMESPACE, body=body)
+        await self.all_ready(count, handled=token)
+
+    async def delete_all(self) -> None:
+        """And wait until they are gone."""
+        resource = await self._resource()
+        for obj in await self.list():
+            await self._cluster.delete(resource, obj["metadata"]["name"], NAMESPACE)
+        async with asyncio.timeout(LIMIT):
+            while await self.list():  # noqa: ASYNC110 -- a poll is what a user does
+                await asyncio.sleep(0.5)
+
+    async def _resource(self) -> Resource:
+        return await self._cluster.resource(self._api_version, self._kind)
+
+
 class Work:
     """The benchmark's objects in one cluster."""
 
     def __init__(self, cluster: Cluster, git_url: str) -> None:
         self.cluster = cluster
         self.git_url = git_url
+        self.kustomizations = Objects(cluster, KUSTOMIZE, "Kustomization", "app")
 
     async def prepare(self) -> None:
-        """The namespace and the source."""
-        await self.cluster.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager="bench"
-        )
+        """The namespace."""
+        await prepare(self.cluster)
 
     async def source(self) -> None:
         """One GitRepository over the repository `bench`."""
@@ -103,36 +160,17 @@ class Work:
             await self.cluster.apply(kustomization(number, chained=chained, **spec), manager="bench")
         await self.all_ready(count)
 
-    async def all_ready(self, count: int, handled: str = "", revision: str = "") -> None:
-        """Wait until as many are ready, have handled the request, and have applied the revision."""
-        async with asyncio.timeout(LIMIT):
-            while await self._ready(handled, revision) < count:  # noqa: ASYNC110 -- a poll is what a user does
-                await asyncio.sleep(0.5)
-
-    async def _ready(self, handled: str, revision: str) -> int:
-        return sum(_is_ready(obj, handled, revision) for obj in await self.kustomizations())
-
-    async def kustomizations(self) -> list[dict[str, Any]]:
-        """All of the benchmark."""
-        return await self.cluster.list(await self.cluster.resource(KUSTOMIZE, "Kustomization"), NAMESPACE)
+    async def all_ready(self, count: int, revision: str = "") -> None:
+        """Wait until as many are ready and have applied the revision."""
+        await self.kustomizations.all_ready(count, revision=revision)
 
     async def request(self, count: int) -> None:
         """Ask all of them to reconcile, though nothing is new."""
-        resource = await self.cluster.resource(KUSTOMIZE, "Kustomization")
-        token = str(time.time_ns())
-        body = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}}
-        for number in range(count):
-            await self.cluster.patch(resource, f"app-{number}", NAMESPACE, body=body)
-        await self.all_ready(count, token)
+        await self.kustomizations.request(count)
 
     async def delete_all(self) -> None:
         """Everything of the benchmark, and wait until it is gone."""
-        resource = await self.cluster.resource(KUSTOMIZE, "Kustomization")
-        for obj in await self.kustomizations():
-            await self.cluster.delete(resource, obj["metadata"]["name"], NAMESPACE)
-        async with asyncio.timeout(LIMIT):
-            while await self.kustomizations():  # noqa: ASYNC110 -- a poll is what a user does
-                await asyncio.sleep(0.5)
+        await self.kustomizations.delete_all()
         try:
             await self.cluster.delete(await self.cluster.resource(SOURCE, "GitRepository"), "bench", NAMESPACE)
         except NotFound:
@@ -160,6 +198,7 @@ def kustomization(number: int, *, name: str = "", chained: bool = False, **more:
 
 def _is_ready(obj: dict[str, Any], handled: str, revision: str) -> bool:
     status = obj.get("status") or {}
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", []))
+    fresh = status.get("observedGeneration") == obj["metadata"]["generation"]
+    ready = fresh and conditions.is_true(obj, "Ready")
     done = not handled or status.get("lastHandledReconcileAt") == handled
     return ready and done and (not revision or revision in str(status.get("lastAppliedRevision")))

@@ -4,11 +4,11 @@ it is about, and nothing more: a webhook only says when; what there is to fetch 
 
 from __future__ import annotations
 
-import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from fluxless.notification import signatures
 
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes. A push of many commits may be large; anything above this is refused before it is parsed."""
@@ -36,20 +36,12 @@ def too_large(body: bytes) -> Answer | None:
 
 def same(given: str, secret: str) -> bool:
     """Compares in a time that tells nothing; never equal to an empty secret."""
-    return bool(secret) and hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
+    return bool(secret) and signatures.same(given, secret)
 
 
 def unset(setting: str) -> Answer:
     """A door without a secret is closed."""
     return Answer(401, f"no webhook secret is configured: set the app setting {setting}")
-
-
-def parsed(body: bytes) -> Any:
-    """The JSON, or None."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
 
 
 def texts(found: Any, *fields: str) -> list[str]:

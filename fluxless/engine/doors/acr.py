@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fluxless.engine.directory import oci_key
-from fluxless.engine.doors import Answer, parsed, same, too_large, unset
+from fluxless.engine.doors import Answer, same, too_large, unset
+from fluxless.notification.signatures import parsed
 
 SETTING = "FLUXLESS_ACR_WEBHOOK_SECRET"
 EVENTS = {"Microsoft.ContainerRegistry.ImagePushed", "Microsoft.ContainerRegistry.ChartPushed"}

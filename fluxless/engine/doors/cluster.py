@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import json
 
-from fluxless.engine.doors import Answer, parsed, same, unset
+from fluxless.engine.doors import Answer, same, unset
+from fluxless.notification.signatures import parsed
 
 SETTING = "FLUXLESS_PUSH_SECRET"
 

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 
 from fluxless.engine.directory import git_key
-from fluxless.engine.doors import Answer, parsed, same, texts, too_large, unset
+from fluxless.engine.doors import Answer, same, texts, too_large, unset
+from fluxless.notification.signatures import parsed
 
 GITLAB_SETTING = "FLUXLESS_GITLAB_WEBHOOK_SECRET"
 DEVOPS_SETTING = "FLUXLESS_AZUREDEVOPS_WEBHOOK_SECRET"

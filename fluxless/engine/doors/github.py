@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping
 
 from fluxless.engine.directory import git_key
-from fluxless.engine.doors import Answer, parsed, same, texts, too_large, unset
+from fluxless.engine.doors import Answer, same, texts, too_large, unset
+from fluxless.notification.signatures import parsed
 
 DELIVERY = re.compile(r"^[0-9A-Za-z-]{8,64}$")
 SETTING = "FLUXLESS_GITHUB_WEBHOOK_SECRET"
