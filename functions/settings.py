@@ -72,6 +72,7 @@ ACR_SUFFIXES = AppSetting("FLUXLESS_ACR_SUFFIXES", ".azurecr.io,.azurecr.cn,.azu
 CACHE_FOLDER = AppSetting("FLUXLESS_CACHE_FOLDER")
 KUSTOMIZE = AppSetting("FLUXLESS_KUSTOMIZE")
 SOPS = AppSetting("FLUXLESS_SOPS")
+NOTATION = AppSetting("FLUXLESS_NOTATION")
 
 ALL = tuple(value for value in tuple(globals().values()) if isinstance(value, AppSetting))
 

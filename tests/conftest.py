@@ -40,8 +40,8 @@ def workshop() -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def pinned_binaries() -> None:
-    """The pinned kustomize and sops, for every test that builds."""
-    for binary in (binaries.KUSTOMIZE, binaries.SOPS):
+    """The binaries that the app runs, as pinned."""
+    for binary in binaries.SHIPPED:
         os.environ[f"FLUXLESS_{binary.name.upper()}"] = str(binaries.find(binary))
 
 

@@ -42,9 +42,12 @@ SCHEDULER = Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "to
 KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", "tools/devcluster")
 SOPS = Binary("sops", "github.com/getsops/sops/v3/cmd/sops", "tools/sops")
 AGE_KEYGEN = Binary("age-keygen", "filippo.io/age/cmd/age-keygen", "tools/sops")
+NOTATION = Binary("notation", "github.com/notaryproject/notation/cmd/notation", "tools/notation")
 REGISTRY = Binary("registry", "github.com/distribution/distribution/v3/cmd/registry", "tools/registry")
 S3 = Binary("versitygw", "github.com/versity/versitygw/cmd/versitygw", "tools/s3")
-ALL = (KUSTOMIZE, SOPS, REGISTRY, S3, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
+SHIPPED = (KUSTOMIZE, SOPS, NOTATION)
+"""Those that the app runs."""
+ALL = (*SHIPPED, REGISTRY, S3, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 
 def key(binary: Binary) -> str:

@@ -65,7 +65,6 @@ def up(
 ) -> Environment:
     """Start what does not run yet. `timer` is the NCRONTAB of the app's timer. Raises RuntimeError."""
     folder.mkdir(parents=True, exist_ok=True)
-    kustomize, sops = binaries.find(binaries.KUSTOMIZE), binaries.find(binaries.SOPS)
     kubeconfig = _cluster(folder)
     connection = azurite.start(folder / "azurite")
     git_root, git_url = start_git(folder)
@@ -78,8 +77,7 @@ def up(
         "FLUXLESS_EVENTS": connection,
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
-        "FLUXLESS_KUSTOMIZE": str(kustomize),
-        "FLUXLESS_SOPS": str(sops),
+        **{f"FLUXLESS_{binary.name.upper()}": str(binaries.find(binary)) for binary in binaries.SHIPPED},
         **({"FLUXLESS_TIMER": timer} if timer else {}),
         **(extra or {}),
     }

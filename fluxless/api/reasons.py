@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fluxless.api.failure import FailureClass
-
 SUCCEEDED = "Succeeded"
 """Something went well; on Ready of sources and on Healthy."""
 FAILED = "Failed"
@@ -20,9 +18,6 @@ ACCESS_DENIED = "AccessDenied"
 """A reference into another namespace is blocked (CM-12)."""
 FEATURE_GATE_DISABLED = "FeatureGateDisabled"
 """The object uses something that an app setting has to allow first (CM-17)."""
-UNSUPPORTED_FIELD = "UnsupportedField"
-"""The object uses a field that this engine does not know yet; ours, Flux has no word for it."""
-UNSUPPORTED_FIELD_CLASS = FailureClass.VALIDATION
 INVALID_CEL_EXPRESSION = "InvalidCELExpression"
 """An expression of `dependsOn` or `healthCheckExprs` is no CEL."""
 VALIDATION_FAILED = "ValidationFailed"

@@ -1,15 +1,18 @@
-"""Signatures of cosign made with a key (OR-5): the `.sig` tag, and Sigstore bundles that refer to the image.
+"""Signatures of cosign (OR-5): the `.sig` tag, and Sigstore bundles that refer to the image. Who may have made them is
+for a `Signers` to say: `Keys` here, `keyless.Identities` for certificates.
 
 Sources: cosign's specification of signatures in registries, the Sigstore bundle format and DSSE's specification.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from fluxless.oci.client import MANIFEST_LIMIT, Registry
 from fluxless.oci.errors import NotInRegistry, RegistryProblem
@@ -21,6 +24,46 @@ IN_TOTO = "application/vnd.in-toto+json"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
 LIMIT = 100
 """Signatures of one image that are looked at."""
+
+
+class Unverified(Exception):
+    """The signature is not by one of these signers, or not of these bytes; the message says why."""
+
+
+class Signers(Protocol):
+    """Those who are trusted. Both methods raise `Unverified`; they may take milliseconds of CPU."""
+
+    def check(self, payload: bytes, notes: Mapping[str, str]) -> None:
+        """A payload of the `.sig` tag, with the annotations of its layer."""
+
+    def opened(self, bundle: bytes) -> tuple[str, bytes]:
+        """The type and the payload of a bundle's signed envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Signers by public key."""
+
+    keys: Sequence[Any]
+
+    def check(self, payload: bytes, notes: Mapping[str, str]) -> None:
+        """See `Signers`."""
+        self._check([decoded(notes.get(SIGNATURE))], payload)
+
+    def opened(self, bundle: bytes) -> tuple[str, bytes]:
+        """See `Signers`."""
+        try:
+            envelope = json.loads(bundle)["dsseEnvelope"]
+            payload, kind = decoded(envelope["payload"]), str(envelope["payloadType"])
+            signatures = [decoded(entry["sig"]) for entry in envelope["signatures"]]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Unverified("the bundle is malformed") from None
+        self._check(signatures, b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload))
+        return kind, payload
+
+    def _check(self, signatures: Sequence[bytes], data: bytes) -> None:
+        if not any(sent and signed_by(key, sent, data) for key in self.keys for sent in signatures):
+            raise Unverified("it is signed with another key")
 
 
 def public_key(pem: bytes) -> Any:
@@ -57,36 +100,62 @@ def signed_by(key: Any, signature: bytes, data: bytes) -> bool:
     return True
 
 
-async def verify(registry: Registry, digest: str, keys: Sequence[Any]) -> bool:
-    """Whether one of the keys has signed the manifest with this digest. Raises `RegistryProblem`."""
-    return await _by_tag(registry, digest, keys) or await _by_bundle(registry, digest, keys)
+async def verify(registry: Registry, digest: str, signers: Signers) -> None:
+    """Returns when one of the signers has signed the manifest with this digest. Raises `Unverified` with what was wrong
+    with the last signature, "" when there is none, and `RegistryProblem`.
+    """
+    why = ""
+    for look in (_by_tag, _by_bundle):
+        try:
+            await look(registry, digest, signers)
+        except Unverified as problem:
+            why = str(problem) or why
+        else:
+            return
+    raise Unverified(why)
 
 
-async def _by_tag(registry: Registry, digest: str, keys: Sequence[Any]) -> bool:
+async def _by_tag(registry: Registry, digest: str, signers: Signers) -> None:
+    why = ""
     try:
         manifest = await registry.manifest(f"{digest.replace(':', '-')}.sig")
     except NotInRegistry:
-        return False
+        raise Unverified(why) from None
     for layer in manifest.layers[:LIMIT]:
-        signature = _base64(layer.annotations.get(SIGNATURE))
-        if layer.media_type != SIMPLE_SIGNING or not signature:
+        if layer.media_type != SIMPLE_SIGNING:
             continue
         payload = await registry.blob(layer)
-        if any(signed_by(key, signature, payload) for key in keys) and _names(payload) == digest:
-            return True
-    return False
+        try:
+            await asyncio.to_thread(signers.check, payload, layer.annotations)
+        except Unverified as problem:
+            why = str(problem)
+            continue
+        if _names(payload) == digest:
+            return
+        why = "it is the signature of another image"
+    raise Unverified(why)
 
 
-async def _by_bundle(registry: Registry, digest: str, keys: Sequence[Any]) -> bool:
+async def _by_bundle(registry: Registry, digest: str, signers: Signers) -> None:
+    why = ""
     for referrer in (await registry.referrers(digest))[:LIMIT]:
         try:
             manifest = await registry.manifest(referrer.digest)
         except RegistryProblem:
             continue
         for layer in manifest.layers:
-            if layer.media_type == BUNDLE and _signs(await registry.blob(layer, limit=MANIFEST_LIMIT), digest, keys):
-                return True
-    return False
+            if layer.media_type != BUNDLE:
+                continue
+            bundle = await registry.blob(layer, limit=MANIFEST_LIMIT)
+            try:
+                kind, payload = await asyncio.to_thread(signers.opened, bundle)
+            except Unverified as problem:
+                why = str(problem)
+                continue
+            if kind == IN_TOTO and _is_about(payload, digest):
+                return
+            why = "it is the signature of another image"
+    raise Unverified(why)
 
 
 def _names(payload: bytes) -> str:
@@ -97,24 +166,19 @@ def _names(payload: bytes) -> str:
         return ""
 
 
-def _signs(raw: bytes, digest: str, keys: Sequence[Any]) -> bool:
-    """Whether a bundle is a DSSE envelope, signed by a key, of a statement about the digest."""
+def _is_about(payload: bytes, digest: str) -> bool:
+    """Whether an in-toto statement is cosign's signature of the digest."""
+    algorithm, _, wanted = digest.partition(":")
     try:
-        envelope = json.loads(raw)["dsseEnvelope"]
-        payload, kind = _base64(envelope["payload"]), str(envelope["payloadType"])
-        signatures = [_base64(entry["sig"]) for entry in envelope["signatures"]]
         statement = json.loads(payload)
-        algorithm, _, wanted = digest.partition(":")
         about = [subject["digest"].get(algorithm) for subject in statement["subject"]]
+        return statement.get("predicateType") == SIGNED and wanted in about
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
-    if kind != IN_TOTO or statement.get("predicateType") != SIGNED or wanted not in about:
-        return False
-    signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
-    return any(signature and signed_by(key, signature, signed) for key in keys for signature in signatures)
 
 
-def _base64(text: Any) -> bytes:
+def decoded(text: Any) -> bytes:
+    """Base64, or nothing."""
     try:
         return base64.b64decode(str(text or ""), validate=True)
     except (binascii.Error, ValueError):

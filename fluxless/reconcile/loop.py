@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from fluxless.api import reasons
-from fluxless.api.failure import Failure, Problem
-from fluxless.api.unbuilt import unbuilt_fields
+from fluxless.api.failure import Problem
 from fluxless.kube.errors import ApiProblem, Unreachable
 from fluxless.reconcile import suspension
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
@@ -77,7 +76,6 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
         if suspension.is_suspended(run.obj):
             suspension.note(run.obj, run.status)
             return Outcome(State.STALLED)
-        _refuse_unbuilt(run)
         for phase in controller.phases:
             ended = await phase(run)
             if ended is not None:
@@ -95,22 +93,6 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
     run.status.set(observedGeneration=run.generation)
     run.status.handled()
     return outcome
-
-
-def _refuse_unbuilt(run: Run) -> None:
-    """A field that this engine does not know yet is never ignored: the object says so and waits for its user."""
-    fields = unbuilt_fields(run.kind.kind, run.spec)
-    if fields:
-        names = ", ".join(f"spec.{name}" for name in fields)
-        raise Stalled(
-            reasons.UNSUPPORTED_FIELD,
-            Failure(
-                cls=reasons.UNSUPPORTED_FIELD_CLASS,
-                message=f"{names} is not supported by this version of Fluxless",
-                subject=str(run.ref),
-                next_step="remove the field, or run this object with a version that supports it",
-            ),
-        )
 
 
 async def _delete(controller: Controller[AnyRun], run: AnyRun) -> Outcome:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.process import run
-from fluxless.render.binaries import binary
+from fluxless.render.binaries import binary, network
 from fluxless.render.keys import Keys
 
 SIZE_LIMIT = 5 * 1024 * 1024
@@ -28,8 +28,6 @@ _MARKS = {
 }
 _PASSED_ON = ("AZURE_", "IDENTITY_", "MSI_")
 """Prefixes of the environment that tell sops who we are in Azure, for keys in a Key Vault."""
-_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-"""How the network is reached from here: authorities and proxies."""
 
 
 class DecryptionFailed(Problem):
@@ -85,7 +83,7 @@ def _environment(keys: Keys, home: Path) -> dict[str, str]:
         "PATH": os.environ.get("PATH", ""),
         "GNUPGHOME": str(home),
         "SOPS_GPG_EXEC": os.devnull,  # its own OpenPGP reads the ring: no gpg, no agent that outlives the call
-        **{name: os.environ[name] for name in _TRUST if name in os.environ},
+        **network(),
         **dict(keys.environment),
     }
     for file in keys.files:

@@ -151,8 +151,7 @@ async def _remote(run: HelmChartRun, source: dict[str, Any], folder: Path) -> No
         version = _patched(run, version, str(run.generation))
     run.build = Build(found.name, version, bool(run.values_files), run.merged_before() if run.values_files else [])
     if run.spec.get("verify"):
-        await origin.verify(run, found, run.chart)
-        run.status.mark(reasons.SOURCE_VERIFIED, "True", reasons.SUCCEEDED, f"verified signature of version {version}")
+        await origin.verify(run, found, run.chart, f"version {version}")
     if await run.has(found.name, version):
         return
     run.outdated(run.build.summary(), "NewChart")

@@ -70,12 +70,12 @@ class Origin:
         words = f"'{registry.repository}:{found.reference}' is no Helm chart"
         raise ChartProblem(words, "push it with `helm push`")
 
-    async def verify(self, run: SourceRun, found: Found, chart: str) -> None:
+    async def verify(self, run: SourceRun, found: Found, chart: str, told: str) -> None:
         """CH-5. Raises `Transient` with SourceVerified=False."""
         from fluxless.source.oci_verify import verify
 
         async with self._registry(chart) as registry:
-            await verify(run, registry, found.digest)
+            await verify(run, registry, found.digest, told)
 
     @contextlib.asynccontextmanager
     async def _registry(self, chart: str) -> Any:

@@ -148,9 +148,7 @@ async def _verify(run: OCIRepositoryRun, registry: Registry) -> None:
         return
     from fluxless.source.oci_verify import verify
 
-    await verify(run, registry, run.digest)
-    text = f"verified signature of revision {run.revision}"
-    run.status.mark(reasons.SOURCE_VERIFIED, "True", reasons.SUCCEEDED, text)
+    await verify(run, registry, run.digest, f"revision {run.revision}")
 
 
 async def _fetch(run: OCIRepositoryRun, registry: Registry) -> None:

@@ -135,7 +135,7 @@ def main() -> int:
         print(f"set {' and '.join(missing)} to Flux's binaries", file=sys.stderr)
         return 2
     scenarios = [scenario for scenario in SCENARIOS if fnmatchcase(scenario.name, arguments.only)]
-    for binary in (binaries.KUSTOMIZE, binaries.SOPS):
+    for binary in binaries.SHIPPED:
         os.environ[f"FLUXLESS_{binary.name.upper()}"] = str(binaries.find(binary))
     with tempfile.TemporaryDirectory(prefix="fluxless-parity-") as folder:
         ours = asyncio.run(with_fluxless(scenarios, Path(folder) / "fluxless"))

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools import binaries
 from tools.places import ROOT
 
-BINARIES = ("FLUXLESS_KUSTOMIZE", "FLUXLESS_SOPS")
+BINARIES = tuple(f"FLUXLESS_{binary.name.upper()}" for binary in binaries.SHIPPED)
 
 
 def fluxless(kubeconfig: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

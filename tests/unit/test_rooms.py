@@ -18,6 +18,7 @@ ROOMS = {
     "minio": ["fluxless/bucket/s3.py"],
     "pygit2": ["fluxless/git/"],
     "cel_expr_python": ["fluxless/reconcile/expressions.py"],
+    "sigstore": ["fluxless/oci/keyless.py"],
     "subprocess": ["fluxless/process.py"],
 }
 

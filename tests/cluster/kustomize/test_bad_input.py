@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.flux import SOURCE, Flux, message, ready
+from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map
 
 pytestmark = pytest.mark.cluster
@@ -120,26 +120,6 @@ async def test_an_immutable_field_says_how_to_have_the_object_recreated(flux: Fl
     live = await flux.get("v1", "Service", "s")
     assert live is not None
     assert live["spec"]["clusterIP"] == "10.96.77.11"
-
-
-@pytest.mark.parametrize(
-    ("verify", "field"),
-    [
-        pytest.param(
-            {"provider": "notation", "secretRef": {"name": "x"}}, "spec.verify.provider: notation", id="notation"
-        ),
-        pytest.param({"provider": "cosign"}, "spec.verify without secretRef", id="keyless"),
-    ],
-)
-async def test_a_field_that_is_not_built_yet_is_refused_in_the_status(
-    flux: Flux, verify: dict[str, Any], field: str
-) -> None:
-    spec = {"interval": "10m", "url": "oci://127.0.0.1:9/images/app", "verify": verify}
-    await flux.put(SOURCE, "OCIRepository", "repo", spec)
-    await flux.run(patience=3)
-    source = await flux.source_of("OCIRepository")
-    assert ready(source) == ("False", "UnsupportedField")
-    assert f"{field} is not supported by this version of Fluxless" in message(source, "Stalled")
 
 
 async def test_two_kustomizations_that_own_one_object_are_told(flux: Flux, repo: Repo) -> None:

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from tests.cluster.source.test_oci_repository import _cosign, _pem
 from tests.support.charts import ChartServer, files_of, packed, push_chart
 from tests.support.flux import SOURCE, Flux, Obj, message, ready
 from tests.support.registry import Images, docker_config
 from tests.support.repositories import Repo
+from tests.support.signatures import pem, tagged
 from tests.support.tls import Authority
 from tools.gitserver import GitServer
 
@@ -292,9 +292,9 @@ async def test_charts_of_a_registry_with_users_and_signatures(flux: Flux, images
 
     key = ec.generate_private_key(ec.SECP256R1())
     below = Images(images.repository.host, f"{images.repository.path}/web")
-    await _cosign(below, await push_chart(images, tmp_path, "web", "1.0.0"), key)
+    await tagged(below, await push_chart(images, tmp_path, "web", "1.0.0"), key)
     await push_chart(images, tmp_path, "plain", "1.0.0")
-    await flux.secret("key", {"cosign.pub": _pem(key)})
+    await flux.secret("key", {"cosign.pub": pem(key)})
     await flux.secret("docker", {".dockerconfigjson": docker_config(images.repository.host)})
     await flux.secret("basic", {"username": "u", "password": "p"})
     verify = {"provider": "cosign", "secretRef": {"name": "key"}}

@@ -1,6 +1,5 @@
 """OCIRepository on a real registry (OR-1..24, SC-1..11, AZ-11)."""
 
-import base64
 import hashlib
 import json
 import tarfile
@@ -11,12 +10,9 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from fluxless import identity
-from fluxless.oci import cosign, media
+from fluxless.oci import media
 from fluxless.oci.auth import Credentials, Tokens
 from fluxless.oci.client import TOKENS, Descriptor, Registry
 from fluxless.oci.errors import ContentMismatch, NotInRegistry, RegistryRefused
@@ -385,111 +381,6 @@ async def test_tls_with_certificates_of_ones_own(flux: Flux, tmp_path: Path) -> 
             assert text in message(found), message(found)
     finally:
         launcher.stop(tmp_path / "registry")
-
-
-# -- signatures -----------------------------------------------------------------------------------------------------
-
-
-def _pem(key: Any) -> str:
-    public = key.public_key()
-    return str(
-        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-    )
-
-
-def _sign(key: Any, data: bytes) -> bytes:
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(data, ec.ECDSA(hashes.SHA256()))
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(data, PKCS1v15(), hashes.SHA256())
-    return bytes(key.sign(data))
-
-
-async def _cosign(images: Images, digest: str, key: Any, *, about: str = "") -> None:
-    """As `cosign sign --key` does."""
-    image = {"docker-manifest-digest": about or digest}
-    critical = {"identity": {"docker-reference": "x"}, "image": image, "type": "cosign container image signature"}
-    payload = json.dumps({"critical": critical, "optional": None}).encode()
-    notes = {cosign.SIGNATURE: base64.b64encode(_sign(key, payload)).decode()}
-    await images.layers(f"{digest.replace(':', '-')}.sig", [(cosign.SIMPLE_SIGNING, payload, notes)])
-
-
-async def _bundle(images: Images, digest: str, key: Any) -> None:
-    """As cosign 3 does: a manifest that refers to the image."""
-    subject = [{"name": "x", "digest": {"sha256": digest.removeprefix("sha256:")}}]
-    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": cosign.SIGNED}
-    payload = json.dumps(statement).encode()
-    pae = f"DSSEv1 {len(cosign.IN_TOTO)} {cosign.IN_TOTO} {len(payload)} ".encode() + payload
-    envelope = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": cosign.IN_TOTO,
-        "signatures": [{"sig": base64.b64encode(_sign(key, pae)).decode()}],
-    }
-    raw = json.dumps({"mediaType": cosign.BUNDLE, "dsseEnvelope": envelope}).encode()
-    async with images.open() as registry:
-        blob = f"sha256:{hashlib.sha256(raw).hexdigest()}"
-        empty = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
-        await registry.push_blob(raw, blob, len(raw))
-        await registry.push_blob(b"{}", empty, 2)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": media.MANIFEST,
-            "artifactType": cosign.BUNDLE,
-            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2},
-            "layers": [{"mediaType": cosign.BUNDLE, "digest": blob, "size": len(raw)}],
-            "subject": {"mediaType": media.MANIFEST, "digest": digest, "size": 1},
-        }
-        text = json.dumps(manifest).encode()
-        name = f"sha256:{hashlib.sha256(text).hexdigest()}"
-        await registry.push_manifest(text, media.MANIFEST, name)
-        entry = {"mediaType": media.MANIFEST, "digest": name, "size": len(text), "artifactType": cosign.BUNDLE}
-        index = {"schemaVersion": 2, "mediaType": media.INDEX, "manifests": [entry]}
-        await registry.push_manifest(json.dumps(index).encode(), media.INDEX, digest.replace(":", "-"))
-
-
-async def test_signatures_with_a_key(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """OR-5, OR-23."""
-    curve, edwards = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
-    numbers = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    keys: dict[str, Any] = {"curve": curve, "edwards": edwards, "numbers": numbers}
-    for name, key in keys.items():
-        digest = await images.push(tmp_path, {"a": name}, name)
-        await _cosign(images, digest, key)
-        await flux.secret(name, {"cosign.pub": _pem(key), "other.pub": _pem(ec.generate_private_key(ec.SECP256R1()))})
-        await flux.oci(images, name, ref={"tag": name}, verify={"provider": "cosign", "secretRef": {"name": name}})
-    await _bundle(images, await images.push(tmp_path, {"a": "bundle"}, "bundle"), curve)
-    await flux.oci(
-        images, "bundle", ref={"tag": "bundle"}, verify={"provider": "cosign", "secretRef": {"name": "curve"}}
-    )
-    await images.push(tmp_path, {"a": "unsigned"}, "unsigned")
-    wrong = await images.push(tmp_path, {"a": "wrong"}, "wrong")
-    await _cosign(images, wrong, edwards)
-    moved = await images.push(tmp_path, {"a": "moved"}, "moved")
-    await _cosign(images, moved, curve, about=wrong)
-    await flux.secret("none", {"cosign.key": "x"})
-    await flux.secret("broken", {"cosign.pub": "x"})
-    for name in ("unsigned", "wrong", "moved"):
-        await flux.oci(images, name, ref={"tag": name}, verify={"provider": "cosign", "secretRef": {"name": "curve"}})
-    for name in ("none", "broken"):
-        await flux.oci(images, name, ref={"tag": "curve"}, verify={"provider": "cosign", "secretRef": {"name": name}})
-    await flux.run(patience=0.3)
-    for name in (*keys, "bundle"):
-        found = await flux.source_of(OCI, name)
-        assert ready(found) == ("True", "Succeeded"), message(found)
-        assert message(found, "SourceVerified").startswith(f"verified signature of revision {name}@")
-    for name in ("unsigned", "wrong", "moved", "none", "broken"):
-        found = await flux.source_of(OCI, name)
-        assert ready(found) == ("False", "VerificationError"), name
-        assert "failed to verify the signature using provider 'cosign'" in message(found, "SourceVerified")
-        assert not found["status"].get("artifact"), name
-    await _cosign(images, wrong, curve)  # signed at last
-    await flux.request(OCI, "wrong")
-    await flux.run()
-    assert ready(await flux.source_of(OCI, "wrong")) == ("True", "Succeeded")
-    spec = {"spec": {"verify": None}}
-    await flux.patch("source.toolkit.fluxcd.io/v1", OCI, "curve", spec)
-    await flux.run()
-    assert message(await flux.source_of(OCI, "curve"), "SourceVerified") == "None"
 
 
 # -- the client -----------------------------------------------------------------------------------------------------
