@@ -119,7 +119,11 @@ async def flux(
 ) -> AsyncIterator[Flux]:
     """An engine over the control plane and Azurite. After the test the invariants of every status are checked."""
     store = AzureStore.from_connection_string(azurite, namespace)
-    services = Services(store, ArtifactCache(store, tmp_path / "cache"), Settings(health_inline=1.0, health_poll=1.0))
+    services = Services(
+        store,
+        ArtifactCache(store, tmp_path / "cache"),
+        Settings(health_inline=1.0, health_poll=1.0, source_spacing=0.0),
+    )
     engine = Engine({"test": ClusterConfig("test", kubeconfig=str(control_plane))}, services)
     flux = Flux(engine, cluster, namespace, store)
     yield flux

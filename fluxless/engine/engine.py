@@ -145,7 +145,12 @@ class Engine:
             self._kinds,
             self.services.clock,
             watch,
-            rules=Rules(settings.default_service_account, settings.additive_expressions, settings.watch_selector),
+            rules=Rules(
+                settings.default_service_account,
+                settings.additive_expressions,
+                settings.watch_selector,
+                settings.source_spacing,
+            ),
             managers=managers_to_take_over(settings.override_managers),
         )
         self._surveys[name] = taken

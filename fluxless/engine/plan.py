@@ -144,8 +144,13 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
         return asked
     if _consumed(obj, world) != entry.source or configs.digest(obj, world.configs) != entry.configs:
         return change
+    if requested and entry.state == State.READY:
+        if source and now < entry.since + world.rules.spacing:
+            entry.next = entry.since + world.rules.spacing  # a storm of pushes: it stays due
+            return None
+        return check
     if requested:
-        return check if entry.state == State.READY else asked
+        return asked
     if entry.state == State.BLOCKED:
         wait = waits_for(obj, world)
         return None if wait is not None and _told(obj, wait) else change

@@ -75,17 +75,17 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 @contextlib.asynccontextmanager
 async def fetched(
-    url: str, auth: Auth, *, ref: str, commit: str, timeout: float, recurse: bool = False
+    url: str, auth: Auth, *, ref: str, commit: str, timeout: float, recurse: bool = False, advertised: bytes = b""
 ) -> AsyncIterator[Checkout]:
     """Fetch `commit`, which `ref` leads to, and with `recurse` its submodules.
 
-    An empty `ref` fetches the commit by its id and, where the server does not allow that, all branches. Raises
-    `GitProblem`.
+    `advertised` is what `ls_remote` brought of that name. An empty `ref` fetches the commit by its id and, where the
+    server does not allow that, all branches. Raises `GitProblem`.
     """
     async with _slots, contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(timeout + 5):
-                found = await _fetch(stack, url, auth, ref, commit, timeout)
+                found = await _fetch(stack, url, auth, ref, commit, timeout, advertised)
                 if recurse:
                     await _descend(stack, found.tree, url, auth, timeout, depth=1)
         except TimeoutError:
@@ -94,12 +94,21 @@ async def fetched(
 
 
 async def _fetch(
-    stack: contextlib.AsyncExitStack, url: str, auth: Auth, ref: str, commit: str, timeout: float
+    stack: contextlib.AsyncExitStack,
+    url: str,
+    auth: Auth,
+    ref: str,
+    commit: str,
+    timeout: float,
+    advertised: bytes = b"",
 ) -> Checkout:
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-git-"))
     stack.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, ignore_errors=True)
-    through = ssh.relay if url.startswith("ssh://") else relay.relay
-    async with through(url, auth, timeout=timeout) as door:
+    if url.startswith("ssh://"):
+        through = ssh.relay(url, auth, timeout=timeout)
+    else:
+        through = relay.relay(url, auth, timeout=timeout, advertised=advertised)
+    async with through as door:
         work = _Fetch(folder, door.url, public(url), time.monotonic() + timeout)
         try:
             return await in_thread(lambda: work.run(ref, commit))

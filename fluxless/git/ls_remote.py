@@ -1,12 +1,13 @@
 """What a remote has: branches, tags and HEAD, by SSH or the smart HTTP protocol (gitprotocol-http, gitprotocol-v2).
 
-Over HTTP one request to a server of version 0 or 1, two to one of version 2; nothing is downloaded.
+Over HTTP one request, and one more the first time that this worker asks a server of version 2. Nothing is downloaded.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fluxless.git import ssh
@@ -23,19 +24,29 @@ LIMIT = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Refs:
-    """Commit by full reference name. `peeled` has the commit behind annotated tags; `head` is the branch of HEAD."""
+    """Commit by full reference name. `peeled` has the commit behind annotated tags; `head` is the branch of HEAD, and
+    `advertised` the server's own words, where they are what a fetch begins with.
+    """
 
     commits: dict[str, str] = field(default_factory=dict)
     peeled: dict[str, str] = field(default_factory=dict)
     head: str = ""
+    advertised: bytes = b""
 
     def commit(self, name: str) -> str | None:
         """The commit of a reference, behind an annotated tag if it is one."""
         return self.peeled.get(name) or self.commits.get(name)
 
 
-async def ls_remote(url: str, auth: Auth, *, timeout: float) -> Refs:
-    """Ask the remote. Raises `GitProblem`: unknown, refused, not reachable, or no Git server."""
+_version_2: OrderedDict[str, list[str]] = OrderedDict()
+"""The remotes that are known to speak it, with what a question has to repeat of their capabilities."""
+KNOWN = 2000
+
+
+async def ls_remote(url: str, auth: Auth, *, timeout: float, also: str = "", to_fetch: bool = False) -> Refs:
+    """Ask the remote for HEAD, branches, tags and the reference `also`; with `to_fetch` in the way in which a fetch
+    begins, which tells of all references. Raises `GitProblem`: unknown, refused, not reachable, or no Git server.
+    """
     import aiohttp
 
     if url.startswith("ssh://"):
@@ -44,17 +55,31 @@ async def ls_remote(url: str, auth: Auth, *, timeout: float) -> Refs:
     base = url.rstrip("/")
     try:
         async with session(auth, timeout) as http:
-            advertised = await _get(http, f"{base}/info/refs?service=git-upload-pack", url)
+            if not to_fetch and (known := _version_2.get(url)) is not None:
+                try:
+                    return await _ask(http, base, known, also, url)
+                except RemoteUnavailable:
+                    del _version_2[url]  # another server by now
+            advertised = await _get(http, f"{base}/info/refs?service=git-upload-pack", url, 0 if to_fetch else 2)
             lines = list(_packets(advertised, url))
             if lines and lines[0].startswith(b"# service="):
                 lines = lines[1:]
             lines = [line for line in lines if line]
             if not lines or lines[0] != b"version 2":
-                return _read_advertisement([line for line in lines if line != b"version 1"])
-            answer = await _post(http, f"{base}/git-upload-pack", _question(lines), url)
-            return _read_refs(_packets(answer, url))
+                found = _read_advertisement([line for line in lines if line != b"version 1"])
+                return replace(found, advertised=advertised if to_fetch else b"")
+            formats = [line.decode() for line in lines if line.startswith(b"object-format=")]
+            _remember(url, formats)
+            return await _ask(http, base, formats, also, url)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise _unavailable(url, error, timeout) from error
+
+
+def _remember(url: str, formats: list[str]) -> None:
+    _version_2[url] = formats
+    _version_2.move_to_end(url)
+    if len(_version_2) > KNOWN:
+        _version_2.popitem(last=False)
 
 
 def _unavailable(url: str, error: Exception, timeout: float) -> GitProblem:
@@ -62,9 +87,14 @@ def _unavailable(url: str, error: Exception, timeout: float) -> GitProblem:
     return RemoteUnavailable(url, said, step)
 
 
-async def _get(http: aiohttp.ClientSession, url: str, shown: str) -> bytes:
-    async with http.get(url, headers={"Git-Protocol": "version=2"}) as answer:
+async def _get(http: aiohttp.ClientSession, url: str, shown: str, version: int) -> bytes:
+    async with http.get(url, headers={"Git-Protocol": f"version={version}"} if version else {}) as answer:
         return await _body(answer, shown)
+
+
+async def _ask(http: aiohttp.ClientSession, base: str, formats: list[str], also: str, shown: str) -> Refs:
+    answer = await _post(http, f"{base}/git-upload-pack", _question(formats, also), shown)
+    return _read_refs(_packets(answer, shown))
 
 
 async def _post(http: aiohttp.ClientSession, url: str, body: bytes, shown: str) -> bytes:
@@ -117,11 +147,13 @@ def _packet(text: str) -> bytes:
     return f"{len(text) + 5:04x}{text}\n".encode()
 
 
-def _question(capabilities: list[bytes]) -> bytes:
-    """`ls-refs` of protocol version 2, in the object format that the server speaks."""
-    formats = [line.decode() for line in capabilities if line.startswith(b"object-format=")]
+def _question(formats: list[str], also: str) -> bytes:
+    """`ls-refs` of protocol version 2, in the object format that the server speaks. Some servers have a reference for
+    every pull request: they stay where they are.
+    """
     head = b"".join(_packet(line) for line in ("command=ls-refs", "agent=fluxless", *formats))
-    body = b"".join(_packet(line) for line in ("peel", "symrefs", "ref-prefix HEAD", "ref-prefix refs/"))
+    prefixes = ["HEAD", "refs/heads/", "refs/tags/", *([also] if also else [])]
+    body = b"".join(_packet(line) for line in ("peel", "symrefs", *(f"ref-prefix {prefix}" for prefix in prefixes)))
     return head + b"0001" + body + b"0000"
 
 

@@ -25,8 +25,8 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[Door]:
-    """The door, open while the context lasts."""
+async def relay(url: str, auth: Auth, *, timeout: float, advertised: bytes = b"") -> AsyncIterator[Door]:
+    """The door, open while the context lasts. What the remote has `advertised` a moment ago it is not asked again."""
     from aiohttp import web
 
     door = Door()
@@ -38,6 +38,8 @@ async def relay(url: str, auth: Auth, *, timeout: float) -> AsyncIterator[Door]:
 
         async def pass_on(request: web.Request) -> web.StreamResponse:
             path = request.match_info["path"]
+            if advertised and path == "info/refs":
+                return web.Response(body=advertised, content_type="application/x-git-upload-pack-advertisement")
             headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
             target = f"{base}/{path}" + (f"?{request.query_string}" if request.query_string else "")
             body = await request.read() if request.can_read_body else None

@@ -119,7 +119,7 @@ async def _resolve(base: Base, timeout: float) -> tuple[str, str]:
     """(reference, commit); HEAD when none is given."""
     if _COMMIT.match(base.ref):
         return "", base.ref
-    refs = await ls_remote(base.repository, Auth(), timeout=timeout)
+    refs = await ls_remote(base.repository, Auth(), timeout=timeout, also=base.ref)
     names = [f"refs/heads/{base.ref}", f"refs/tags/{base.ref}", base.ref] if base.ref else [refs.head, "HEAD"]
     for name in names:
         if name and (commit := refs.commit(name)):

@@ -43,12 +43,14 @@ class Rules:
 
     `default_account` stands for objects that name no service account. `additive` is Flux's gate
     `AdditiveCELDependencyCheck`: a `readyExpr` comes on top of the built-in check (CM-22). `selector` is Flux's
-    `--watch-label-selector` (CM-13): objects that it does not select are read, and worked on by somebody else.
+    `--watch-label-selector` (CM-13): objects that it does not select are read, and worked on by somebody else. A
+    source that is asked for again and again is started every `spacing` seconds.
     """
 
     default_account: str = ""
     additive: bool = False
     selector: str = ""
+    spacing: float = 0.0
 
 
 FLUX_RULES = Rules()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from heapq import merge
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from fluxless.artifacts.ignore import FILE, Ignore
 from fluxless.artifacts.pack import Packed, pack
 from fluxless.git.auth import Auth
 from fluxless.git.errors import GitProblem
-from fluxless.git.fetch import fetched, in_thread
+from fluxless.git.fetch import Checkout, fetched, in_thread
 from fluxless.git.ls_remote import ls_remote
 from fluxless.git.tree import Tree
 from fluxless.reconcile.errors import Stalled, Transient
@@ -49,6 +50,19 @@ class GitRepositoryRun(SourceRun):
         self.auth = Auth()  # read_credentials
         self.includes: list[Include] = []  # read_credentials
         self.target: Target | None = None  # ask_remote
+        self.advertised = b""  # ask_remote: what a fetch begins with
+
+    def fetched(self, target: Target, *, recurse: bool = False) -> AbstractAsyncContextManager[Checkout]:
+        """The commit, good while the context lasts. Raises `GitProblem`."""
+        return fetched(
+            self.url,
+            self.auth,
+            ref=target.ref,
+            commit=target.commit,
+            timeout=self.timeout,
+            recurse=recurse,
+            advertised=self.advertised,
+        )
 
 
 class GitRepositoryController(SourceController):
@@ -72,8 +86,11 @@ async def read_credentials(run: GitRepositoryRun) -> None:
 async def ask_remote(run: GitRepositoryRun) -> None:
     """Which commit is wanted, and do we have it (GR-23)? FetchFailed GitOperationFailed."""
     try:
-        refs = await ls_remote(run.url, run.auth, timeout=run.timeout)
-        run.target = await _newest(run, resolve(run.spec.get("ref") or {}, refs, run.url))
+        ref: dict[str, Any] = run.spec.get("ref") or {}
+        first, also = not run.artifact, str(ref.get("name") or "")
+        refs = await ls_remote(run.url, run.auth, timeout=run.timeout, also=also, to_fetch=first)
+        run.advertised = refs.advertised
+        run.target = await _newest(run, resolve(ref, refs, run.url))
     except InvalidReference as problem:
         raise Stalled(reasons.GIT_OPERATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED) from problem
     except GitProblem as problem:
@@ -88,7 +105,7 @@ async def _newest(run: GitRepositoryRun, targets: list[Target]) -> Target:
         return targets[-1]
     moments: list[int] = []
     for target in targets:
-        async with fetched(run.url, run.auth, ref=target.ref, commit=target.commit, timeout=run.timeout) as found:
+        async with run.fetched(target) as found:
             moments.append(found.commit.moment)
     return max(zip(moments, targets, strict=True), key=lambda pair: pair[0])[1]
 
@@ -114,9 +131,7 @@ async def store_artifact(run: GitRepositoryRun) -> None:
     with tempfile.TemporaryDirectory(prefix="fluxless-pack-") as folder:
         archive = Path(folder) / "artifact.tar.gz"
         try:
-            async with fetched(
-                run.url, run.auth, ref=target.ref, commit=target.commit, timeout=run.timeout, recurse=recurse
-            ) as found:
+            async with run.fetched(target, recurse=recurse) as found:
                 if run.spec.get("sparseCheckout"):
                     found.tree.keep(run.spec["sparseCheckout"])
                 await git_verify.verify(run, found)

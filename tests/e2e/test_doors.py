@@ -219,7 +219,7 @@ async def test_commits_coalesce(hosted: Hosted, sources: Flux, pushed: Repo) -> 
     await until(applied, "the newest commit", 20.0)
     fetched = len([event for event in await sources.events("repo") if event["reason"] == "NewArtifact"])
     print(f"50 pushes, {fetched - stored} artifacts")
-    assert fetched - stored <= 25
+    assert fetched - stored <= 8  # one in 2 s, and a slow machine takes longer to push
 
 
 async def test_the_handshakes_of_event_grid(hosted: Hosted) -> None:

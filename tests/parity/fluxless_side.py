@@ -22,7 +22,7 @@ REQUEUE_DEPENDENCY = 5.0
 @contextlib.asynccontextmanager
 async def working(kubeconfig: Path, store: Store, folder: Path) -> AsyncIterator[asyncio.Task[None]]:
     """An engine at work."""
-    settings = Settings(requeue_dependency=REQUEUE_DEPENDENCY, health_inline=1.0, health_poll=1.0)
+    settings = Settings(requeue_dependency=REQUEUE_DEPENDENCY, health_inline=1.0, health_poll=1.0, source_spacing=0.0)
     services = Services(store, ArtifactCache(store, folder / "cache"), settings)
     engine = Engine({NAME: ClusterConfig(NAME, kubeconfig=str(kubeconfig))}, services)
     task = asyncio.create_task(_pump(engine))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from fluxless.git.errors import RemoteUnavailable
 from fluxless.git.ls_remote import ls_remote
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
@@ -74,10 +75,57 @@ async def test_an_unchanged_remote_costs_one_question_and_no_write(
     await flux.request("GitRepository", "repo")
     await flux.run()
     after = await flux.repository()
-    assert git_server.requests - asked == 2  # protocol version 2: capabilities, then references
+    assert git_server.requests - asked == 2  # the first time: capabilities of protocol version 2, then references
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    assert git_server.requests - asked == 3
     assert after["status"]["artifact"] == before["status"]["artifact"]
     assert after["status"]["conditions"] == before["status"]["conditions"]
     assert len(await flux.events("repo")) == 1
+
+
+async def test_a_first_fetch_asks_for_the_references_once(flux: Flux, repo: Repo, git_server: GitServer) -> None:
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    asked = git_server.requests
+    await flux.run()
+    assert ready(await flux.repository())[0] == "True"
+    assert git_server.requests - asked == 3  # the references, then the pack: where it is shallow, and what is in it
+    repo.push({"a.yaml": config_map("a", "2")})
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    assert git_server.requests - asked == 8  # here a fetch reads all references once more
+
+
+async def test_a_server_that_forgets_version_2_is_asked_anew(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fluxless.git import ls_remote as room
+    from fluxless.git.auth import Auth
+
+    commit = repo.push({"a.yaml": "a"})
+    await ls_remote(repo.url, Auth(), timeout=10)
+    assert repo.url in room._version_2
+    real = room._post
+
+    async def broken(*_: object) -> bytes:
+        raise RemoteUnavailable(repo.url, "the server answers 400 Bad Request")
+
+    monkeypatch.setattr(room, "_post", broken)
+    with pytest.raises(RemoteUnavailable):
+        await ls_remote(repo.url, Auth(), timeout=10)
+    assert repo.url not in room._version_2
+    monkeypatch.setattr(room, "_post", real)
+    assert (await ls_remote(repo.url, Auth(), timeout=10)).commit("refs/heads/main") == commit
+
+
+async def test_references_of_pull_requests_are_asked_for_by_name_only(repo: Repo) -> None:
+    from fluxless.git.auth import Auth
+
+    commit = repo.push({"a.yaml": "a"})
+    repo.git("push", "--quiet", str(repo.bare), "main:refs/pull/1/head", "main:refs/pull/2/head")
+    assert sorted((await ls_remote(repo.url, Auth(), timeout=10)).commits) == ["HEAD", "refs/heads/main"]
+    named = await ls_remote(repo.url, Auth(), timeout=10, also="refs/pull/2/head")
+    assert named.commit("refs/pull/2/head") == commit
+    assert "refs/pull/1/head" not in named.commits
 
 
 async def test_what_is_ignored_stays_out_of_the_artifact(flux: Flux, repo: Repo, tmp_path: Path) -> None:

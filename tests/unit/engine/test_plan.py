@@ -87,6 +87,32 @@ def test_a_request_is_due_once_and_not_again_while_it_is_unhandled() -> None:
     assert clock.started(world(source(), kustomization("a", requested="2", handled="1")), T + 4) == ["K/a"]
 
 
+def test_a_source_that_is_asked_for_again_and_again_is_spaced() -> None:
+    """50 pushes in 10 s cost a handful of fetches; the last of them is answered."""
+    clock, started = Clockwork(), []
+    calm = world(source(), source("other"), kustomization("a"))
+    clock.run(calm)
+    for number in range(1, 51):
+        now, token = T + 10 + number * 0.2, str(number)
+        found = world(source(requested=token), source("other"), kustomization("a", requested=token))
+        ran = clock.run(replace(found, rules=Rules(spacing=2.0)), now)
+        started += [now] if "G/repo" in ran else []
+        assert "K/a" in ran  # an object that is no source is never spaced
+    assert started == [T + 10.2, T + 12.2, T + 14.2, T + 16.2, T + 18.2]
+    plan = clock.plan(replace(found, rules=Rules(spacing=2.0)), T + 20.1)
+    assert plan.wake_up == T + 20.2
+    assert clock.started(replace(found, rules=Rules(spacing=2.0)), T + 20.2) == ["G/repo"]
+
+
+def test_a_changed_or_failed_source_is_not_spaced() -> None:
+    clock = Clockwork()
+    clock.run(world(source()))
+    spaced = Rules(spacing=2.0)
+    newer = replace(world(source(generation=2, requested="1")), rules=spaced)
+    assert clock.run(newer, T + 0.1, State.RETRY) == ["G/repo"]
+    assert clock.started(replace(world(source(generation=2, requested="2")), rules=spaced), T + 0.2) == ["G/repo"]
+
+
 def test_objects_in_flight_are_not_started_twice_but_lost_ones_are() -> None:
     clock, found = Clockwork(), world(source(), kustomization("a"))
     flying = set(clock.plan(found).batches)
