@@ -49,14 +49,15 @@ def engine() -> Engine:
 
     chosen = settings.reconciliation()
     clusters = read_clusters(settings.CLUSTERS.read())
-    store = _store()
+    store = open_store()
     folder = Path(settings.CACHE_FOLDER.read() or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"
     return Engine(
         clusters, Services(store, ArtifactCache(store, folder, foreign=settings.EXTERNAL_ARTIFACTS.on()), chosen)
     )
 
 
-def _store() -> Store:
+def open_store() -> Store:
+    """The store that the app settings name. Raises `Problem`."""
     from fluxless.api.failure import Failure, FailureClass, Problem
     from fluxless.artifacts.blob import AzureStore
 

@@ -122,7 +122,7 @@ async def flux(
     services = Services(
         store,
         ArtifactCache(store, tmp_path / "cache"),
-        Settings(health_inline=1.0, health_poll=1.0, source_spacing=0.0),
+        Settings(health_inline=1.0, health_poll=1.0, source_spacing=0.0, artifact_retention=-60.0),
     )
     engine = Engine({"test": ClusterConfig("test", kubeconfig=str(control_plane))}, services)
     flux = Flux(engine, cluster, namespace, store)

@@ -53,14 +53,12 @@ class ArtifactCache:
         archive, tree = work / "archive", work / "tree"
         try:
             await asyncio.to_thread(tree.mkdir, parents=True)
-            if not await self._store.get_file(str(artifact["path"]), archive) and not await self._get(
-                artifact, archive
-            ):
+            ours = await self._store.get_file(str(artifact["path"]), archive)
+            if not ours and not await self._get(artifact, archive):
                 return None
             if await asyncio.to_thread(_digest, archive) != digest:
-                raise ArchiveProblem(
-                    f"artifact {artifact['path']} does not have the digest {digest}", "reconcile the source again"
-                )
+                words = f"artifact {artifact['path']} does not have the digest {digest}"
+                raise ArchiveProblem(words, "delete that blob and reconcile the source, which makes it again")
             await asyncio.to_thread(unpack, archive, tree)
             await asyncio.to_thread(_publish, tree, place)
             await asyncio.to_thread(self._make_room)

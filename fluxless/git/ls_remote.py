@@ -69,8 +69,9 @@ async def ls_remote(url: str, auth: Auth, *, timeout: float, also: str = "", to_
                 found = _read_advertisement([line for line in lines if line != b"version 1"])
                 return replace(found, advertised=advertised if to_fetch else b"")
             formats = [line.decode() for line in lines if line.startswith(b"object-format=")]
+            refs = await _ask(http, base, formats, also, url)
             _remember(url, formats)
-            return await _ask(http, base, formats, also, url)
+            return refs
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise _unavailable(url, error, timeout) from error
 

@@ -51,6 +51,8 @@ class Settings:
     """The client id of the app's user-assigned identity; empty for the system-assigned one."""
     acr_suffixes: tuple[str, ...] = (".azurecr.io", ".azurecr.cn", ".azurecr.de", ".azurecr.us")
     """What the host of an Azure container registry ends in (AZ-11)."""
+    artifact_retention: float = 60.0
+    """Flux's `--artifact-retention-ttl` (SC-7): an artifact is not deleted before it is so old."""
     source_spacing: float = 2.0
     """A storm of pushes costs a fetch in so many seconds."""
     default_service_account: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from fluxless.api import conditions, reasons
@@ -163,8 +163,9 @@ async def collect_garbage(run: SourceRun) -> None:
     """Keep the newest artifacts only (SC-7). What cannot be deleted now is deleted after the next one."""
     if not run.stored:
         return
+    shown = ((run.obj.get("status") or {}).get("artifact") or {}).get("path", "")
     try:
-        await remove_old(run.services.store, run.prefix, run.artifact["path"])
+        await remove_old(run.services, run.prefix, {run.artifact["path"], str(shown)})
     except StoreUnavailable:
         return
 
@@ -192,12 +193,16 @@ async def is_stored(services: Services, artifact: Mapping[str, Any]) -> bool:
     return stored is not None and stored.digest == artifact.get("digest")
 
 
-async def remove_old(store: Store, prefix: str, current: str) -> None:
-    """Keep the current artifact of a folder and the newest before it. Raises `StoreUnavailable`."""
-    kept = [blob async for blob in store.list(prefix)]
-    kept.sort(key=lambda blob: blob.modified, reverse=True)
-    old = [blob for blob in kept if blob.name != current][KEPT - 1 :]
-    await asyncio.gather(*(store.delete(blob.name) for blob in old))
+async def remove_old(services: Services, prefix: str, keep: Collection[str]) -> None:
+    """Of a folder stay those to `keep` (what is current, and what the status on the API server still points at), at
+    least two, and what is so young that another worker may be about to point at it. Raises `StoreUnavailable`.
+    """
+    before = services.clock() - services.settings.artifact_retention
+    found = [blob async for blob in services.store.list(prefix)]
+    found.sort(key=lambda blob: blob.modified, reverse=True)
+    others = [blob for blob in found if blob.name not in keep]
+    old = others[max(0, KEPT - (len(found) - len(others))) :]
+    await asyncio.gather(*(services.store.delete(blob.name) for blob in old if blob.modified <= before))
 
 
 async def remove_all(store: Store, prefix: str) -> None:

@@ -193,7 +193,7 @@ async def _one(run: ArtifactGeneratorRun, one: Wanted, sources: dict[str, Path],
     try:
         await run.services.store.put_file(path, packed.path, packed.digest)
         await _say(run, one, packed, path)
-        await remove_old(run.services.store, run.prefix(name), path)
+        await remove_old(run.services, run.prefix(name), {path})
     except (StoreUnavailable, Problem) as problem:
         first = problem.failures[0]
         words = f"{name} reconcile failed: {first.message}"

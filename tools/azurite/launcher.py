@@ -22,8 +22,10 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 """The emulator's public account."""
 
 
-def start(folder: Path) -> str:
-    """Start it with its data in the folder; the connection string. Raises RuntimeError."""
+def start(folder: Path, *, tls: tuple[Path, Path] | None = None) -> str:
+    """Start it with its data in the folder; the connection string. With `tls` (certificate, key) it speaks HTTPS, and
+    takes tokens of Entra's, whose signatures it cannot check. Raises RuntimeError.
+    """
     node, script = _node(), _install()
     blob, queue, table = free_port(), free_port(), free_port()
     known = folder / "azurite.connection"
@@ -39,13 +41,15 @@ def start(folder: Path) -> str:
             *("--blobHost", "127.0.0.1", "--blobPort", str(blob)),
             *("--queueHost", "127.0.0.1", "--queuePort", str(queue)),
             *("--tableHost", "127.0.0.1", "--tablePort", str(table)),
+            *(("--cert", tls[0], "--key", tls[1], "--oauth", "basic") if tls else ()),
         ],
         folder,
     )
     processes.wait_for("Azurite", lambda: _listens(blob) and _listens(queue), 60.0, folder / "azurite.log")
+    scheme = "https" if tls else "http"
     connection = (
-        f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
-        f"BlobEndpoint=http://127.0.0.1:{blob}/{ACCOUNT};QueueEndpoint=http://127.0.0.1:{queue}/{ACCOUNT};"
+        f"DefaultEndpointsProtocol={scheme};AccountName={ACCOUNT};AccountKey={KEY};"
+        f"BlobEndpoint={scheme}://127.0.0.1:{blob}/{ACCOUNT};QueueEndpoint={scheme}://127.0.0.1:{queue}/{ACCOUNT};"
     )
     known.write_text(connection)
     (folder / "azurite.ports").write_text(f"{blob} {queue}")

@@ -1,15 +1,23 @@
 """GitRepository on a real Git server (GR-1..4, GR-20..28, SC-1..10)."""
 
+import asyncio
 import base64
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from fluxless.api.kinds import by_name
+from fluxless.artifacts.blob import AzureStore
+from fluxless.artifacts.cache import ArtifactCache
+from fluxless.engine.engine import Engine
 from fluxless.git.errors import RemoteUnavailable
 from fluxless.git.ls_remote import ls_remote
+from fluxless.kube.connect import ClusterConfig
+from fluxless.source.git import PHASES, GitRepositoryRun
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
 from tests.support.tls import Authority
@@ -157,6 +165,57 @@ async def test_two_artifacts_are_kept_and_all_go_with_the_object(flux: Flux, rep
     await flux.run()
     assert [blob async for blob in flux.store.list("artifacts/")] == []
     assert await flux.get(SOURCE, "GitRepository", "repo") is None
+
+
+async def test_what_the_status_points_at_is_never_deleted(flux: Flux, repo: Repo) -> None:
+    """SC-7, also while no status can be written: the one on the API server keeps its artifact."""
+    repo.push({"a.yaml": "0"})
+    await flux.source(repo)
+    await flux.run()
+    shown = (await flux.repository())["status"]["artifact"]["path"]
+    for number in range(1, 4):
+        repo.push({"a.yaml": str(number)})
+        survey = await flux.engine._survey(flux.name)
+        run = GitRepositoryRun(by_name("GitRepository"), await flux.repository(), survey, flux.engine.services)
+        for phase in PHASES:  # a worker that is killed before it writes the status
+            await phase(run)
+        assert await flux.store.stat(shown) is not None
+        assert await flux.store.stat(run.artifact["path"]) is not None
+    assert len([blob async for blob in flux.store.list("artifacts/")]) == 2
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    assert await flux.store.stat((await flux.repository())["status"]["artifact"]["path"]) is not None
+
+
+async def test_two_workers_leave_an_artifact_for_every_status(
+    flux: Flux, repo: Repo, control_plane: Path, azurite: str, tmp_path: Path
+) -> None:
+    """Both fetch and store the same sources at the same time; whoever writes last, its artifact is there."""
+    repo.push({"a.yaml": config_map("a", "0")})
+    await flux.source(repo)
+    await flux.source(repo, "second")
+    await flux.kustomization("app")
+    await flux.run()
+    flux.configure(artifact_retention=60.0)
+    store = AzureStore.from_connection_string(azurite, flux.namespace)
+    services = replace(flux.engine.services, store=store, artifacts=ArtifactCache(store, tmp_path / "second"))
+    other = Engine({flux.name: ClusterConfig(flux.name, kubeconfig=str(control_plane))}, services)
+    try:
+        for number in range(1, 6):
+            repo.push({"a.yaml": config_map("a", str(number))})
+            await flux.request("GitRepository", "repo", "second")
+            steps = await flux.engine.plan(flux.name, [], {})
+            both = (engine.reconcile(flux.name, batch) for batch in steps.batches for engine in (flux.engine, other))
+            await asyncio.gather(*both)
+            for name in ("repo", "second"):
+                artifact = (await flux.source_of("GitRepository", name))["status"]["artifact"]
+                stored = await flux.store.stat(artifact["path"])
+                assert stored is not None
+                assert stored.digest == artifact["digest"]
+    finally:
+        await other.close()
+    await flux.run()
+    assert await flux.value("a") == "5"
 
 
 async def test_an_artifact_that_has_vanished_is_made_again(flux: Flux, repo: Repo) -> None:
