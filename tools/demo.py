@@ -25,7 +25,7 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import binaries, environment
 from tools.places import STATE
-from tools.sample import Repository, objects
+from tools.sample import IMAGE, Repository, image_objects, objects
 
 FOLDER = STATE / "demo"
 LIMIT = 120.0
@@ -39,6 +39,7 @@ async def _scenes(env: environment.Environment) -> None:
     try:
         await _first_commit(env, cluster, repository)
         await _second_commit(env, cluster, repository)
+        await _artifact(env, cluster)
     finally:
         await cluster.close()
 
@@ -80,6 +81,54 @@ async def _push_refused(env: environment.Environment) -> None:
     out.print("a push with a wrong signature is answered with 401")
 
 
+async def _artifact(env: environment.Environment, cluster: Cluster) -> None:
+    out.rule("an artifact in a registry, and a push of a newer one, told by ACR's webhook")
+    url = f"oci://{env.registry}/sample/settings"
+    digest = await _pushed(url, "1")
+    for obj in image_objects(url):
+        await cluster.apply(obj, manager="demo")
+    began = time.time()
+    await _wake(env)
+    await _until(lambda: _release_is(cluster, "1"), "the artifact's ConfigMap")
+    out.print(f"latest@{digest} is applied after {time.time() - began:.1f} s")
+    await _pushed(url, "2")
+    began = time.time()
+    status, text, seconds = await _told_by_acr(env)
+    if status != 202:
+        raise RuntimeError(f"ACR's webhook was answered with {status}: {text}")
+    moments = {"pushed": began, f"answered 202 ({text.strip()})": began + seconds}
+    await _until(lambda: _release_is(cluster, "2"), "the newer artifact")
+    moments["applied: the ConfigMap is that of the newer artifact"] = time.time()
+    await _timeline(env, began, moments)
+
+
+async def _pushed(url: str, release: str) -> str:
+    """`fluxless push artifact`; the digest."""
+    folder = FOLDER / "image"
+    folder.mkdir(exist_ok=True)
+    for name, text in IMAGE.items():
+        (folder / name).write_text(text.replace('release: "1"', f'release: "{release}"'))
+    command = [sys.executable, "-m", "fluxless.cli", "push", "artifact", f"{url}:latest", "--path", str(folder)]
+    command += ["--source", "https://example.org/sample.git", "--revision", f"main@{release}", "--output", "json"]
+    done = await asyncio.to_thread(
+        lambda: subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True)
+    )
+    return str(json.loads(done.stdout)["digest"])
+
+
+async def _told_by_acr(env: environment.Environment) -> tuple[int, str, float]:
+    """Post what ACR posts; status, text and seconds of the answer."""
+    where = {"repository": "sample/settings", "tag": "latest"}
+    body = {"action": "push", "target": where, "request": {"host": env.registry}}
+    headers = {"Authorization": f"Bearer {environment.SECRET}"}
+    return await _post(f"{env.functions_url}/api/hooks/acr", json.dumps(body).encode(), headers)
+
+
+async def _release_is(cluster: Cluster, release: str) -> bool:
+    found = await cluster.get(await cluster.resource("v1", "ConfigMap"), "from-registry", "shop")
+    return found is not None and found["data"]["release"] == release
+
+
 async def push(env: environment.Environment, name: str, secret: str = environment.SECRET) -> tuple[int, str, float]:
     """Post what GitHub posts; status, text and seconds of the answer."""
     url = f"{env.git_url}/{name}"
@@ -90,11 +139,12 @@ async def push(env: environment.Environment, name: str, secret: str = environmen
         "X-GitHub-Delivery": str(uuid.uuid4()),
         "X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
     }
+    return await _post(f"{env.functions_url}/api/hooks/github", body, headers)
+
+
+async def _post(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, float]:
     began = time.monotonic()
-    async with (
-        aiohttp.ClientSession() as http,
-        http.post(f"{env.functions_url}/api/hooks/github", data=body, headers=headers) as answer,
-    ):
+    async with aiohttp.ClientSession() as http, http.post(url, data=body, headers=headers) as answer:
         return answer.status, await answer.text(), time.monotonic() - began
 
 
@@ -174,7 +224,7 @@ def _run() -> None:
     with out.status("finding or building kustomize and a control plane (minutes on a fresh machine, once)"):
         for binary in binaries.ALL:
             binaries.find(binary)
-    with out.status("starting control plane, Azurite, Git server and function host"):
+    with out.status("starting control plane, Azurite, Git server, registry and function host"):
         env = environment.up(FOLDER)
     out.print(f"up: {env.functions_url} serves function_app.py")
     asyncio.run(_scenes(env))

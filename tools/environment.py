@@ -1,4 +1,4 @@
-"""The local environment: control plane, Azurite, Git server and function host, up in the background or for a demo.
+"""The local environment: control plane, Azurite, Git server, registry, function host, in the background or for a demo.
 
 `python -m tools.environment up|down`. Everything lies under `.fluxless/`; `.fluxless/env` says where everything is.
 """
@@ -21,6 +21,7 @@ from tools import binaries, processes
 from tools.azurite import launcher as azurite
 from tools.devcluster import launcher as devcluster
 from tools.places import ROOT, STATE, free_port
+from tools.registry import launcher as registry
 
 SECRET = "local-webhook-secret"
 SECRETS = tuple(
@@ -45,6 +46,7 @@ class Environment:
     git_url: str
     blob_connection: str
     functions_key: str
+    registry: str
 
     def lines(self) -> str:
         """The content of `.fluxless/env`, for `set -a; . .fluxless/env`."""
@@ -55,6 +57,7 @@ class Environment:
             "GIT_URL": self.git_url,
             "BLOB_CONNECTION": f"'{self.blob_connection}'",
             "FUNCTIONS_KEY": self.functions_key,
+            "REGISTRY": self.registry,
             "FLUXLESS_GITHUB_WEBHOOK_SECRET": SECRET,
         }
         return "".join(f"{name}={value}\n" for name, value in pairs.items())
@@ -68,6 +71,7 @@ def up(
     kubeconfig = _cluster(folder)
     connection = azurite.start(folder / "azurite")
     git_root, git_url = start_git(folder)
+    host = registry.start(folder / "registry")
     asyncio.run(_install(kubeconfig))
     settings = {
         "FLUXLESS_CLUSTERS": json.dumps([{"name": "dev", "kubeconfig": str(kubeconfig)}]),
@@ -84,7 +88,7 @@ def up(
     (folder / "host.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     url = start_host(folder, *host_arguments)
     key = json.loads((folder / "hub" / "keys.json").read_text())["function"]
-    environment = Environment(folder, kubeconfig, url, git_root, git_url, connection, key)
+    environment = Environment(folder, kubeconfig, url, git_root, git_url, connection, key, host)
     (folder / "env").write_text(environment.lines())
     return environment
 
@@ -93,6 +97,7 @@ def down(folder: Path = STATE) -> None:
     """End just what `up` has started."""
     processes.stop(folder, "host")
     processes.stop(folder, "git")
+    registry.stop(folder / "registry")
     azurite.stop(folder / "azurite")
     devcluster.stop(folder / "cluster")
     (folder / "env").unlink(missing_ok=True)

@@ -7,6 +7,19 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+IMAGE = {
+    "settings.yaml": """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: from-registry
+  namespace: shop
+data:
+  release: "1"
+""",
+}
+"""The files of an artifact in the registry."""
+
 FILES = {
     "clusters/dev/infrastructure.yaml": """\
 apiVersion: kustomize.toolkit.fluxcd.io/v1
@@ -133,6 +146,23 @@ def objects(url: str) -> list[dict[str, object]]:
                 "sourceRef": {"kind": "GitRepository", "name": "sample"},
             },
         },
+    ]
+
+
+def image_objects(url: str) -> list[dict[str, object]]:
+    """The source of an artifact in a registry, and the Kustomization that applies it after the apps."""
+    names = {"name": "settings", "namespace": "flux-system"}
+    source = {"interval": "10m", "url": url}
+    applied = {
+        "interval": "10m",
+        "path": "./",
+        "prune": True,
+        "dependsOn": [{"name": "apps"}],
+        "sourceRef": {"kind": "OCIRepository", "name": "settings"},
+    }
+    return [
+        {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository", "metadata": names, "spec": source},
+        {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": names, "spec": applied},
     ]
 
 

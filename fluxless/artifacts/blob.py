@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fluxless.artifacts.store import PreconditionFailed, Stored, StoreUnavailable
+from fluxless.transport import proxied
 
 if TYPE_CHECKING:
     from azure.storage.blob.aio import ContainerClient
@@ -181,7 +182,8 @@ class AzureStore:
 
 
 def _options() -> dict[str, Any]:
-    return {**RETRIES, "max_single_put_size": 4 * 1024 * 1024, "max_block_size": 4 * 1024 * 1024}
+    sizes = {"max_single_put_size": 4 * 1024 * 1024, "max_block_size": 4 * 1024 * 1024}
+    return {**RETRIES, **sizes, "use_env_settings": proxied()}
 
 
 def _stored(properties: Any) -> Stored:

@@ -158,7 +158,7 @@ def load_folder(root: Path, path: str, shown: str) -> Chart:
     place = inside(root, path)
     ignore = place / IGNORE
     lines = ignore.read_text(errors="replace").splitlines() if ignore.is_file() else []
-    rules = GitIgnoreSpec.from_lines([*lines, "/.helmignore", "templates/.?*"])
+    rules = GitIgnoreSpec.from_lines([*lines, "templates/.?*"])
     files: dict[str, bytes] = {}
     total = 0
     for parent, _, names in os.walk(place):

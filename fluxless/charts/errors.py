@@ -12,8 +12,8 @@ class ChartProblem(Problem):
         super().__init__(Failure(cls, message, next_step=next_step))
 
 
-class ChartNotFound(ChartProblem):
-    """The repository has no such chart or version."""
+class InvalidChart(ChartProblem):
+    """The repository has no such chart or version, or the version is none."""
 
     def __init__(self, message: str, next_step: str = "") -> None:
         super().__init__(message, next_step, FailureClass.SOURCE_NOT_FOUND)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fluxless.api.semver import Constraint, Version
-from fluxless.charts.errors import ChartNotFound, ChartProblem
+from fluxless.charts.errors import ChartProblem, InvalidChart
 
 
 def choose(chart: str, entries: Sequence[Mapping[str, Any]] | None, version: str) -> Mapping[str, Any]:
@@ -14,7 +14,7 @@ def choose(chart: str, entries: Sequence[Mapping[str, Any]] | None, version: str
     `ChartProblem`.
     """
     if entries is None:
-        raise ChartNotFound(f"no chart name found: '{chart}'", "correct the name, or look into the repository's index")
+        raise InvalidChart(f"no chart name found: '{chart}'", "correct the name, or look into the repository's index")
     for entry in entries:
         if version and entry["version"] == version:
             return entry
@@ -65,11 +65,11 @@ def _constraint(version: str) -> Constraint:
     try:
         return Constraint.parse(version or "*")
     except ValueError:
-        raise ChartProblem(
+        raise InvalidChart(
             f"invalid version/constraint format '{version}'", "write it like 1.2.3, ~1.2 or 1.x"
         ) from None
 
 
-def _none(chart: str, version: str) -> ChartNotFound:
+def _none(chart: str, version: str) -> InvalidChart:
     words = f"no '{chart}' chart with version matching '{version or '*'}' found"
-    return ChartNotFound(words, "publish such a version, or widen spec.version")
+    return InvalidChart(words, "publish such a version, or widen spec.version")

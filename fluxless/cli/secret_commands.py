@@ -170,6 +170,24 @@ def secret_github_app(
     _keep(context, "githubapp", make, export)
 
 
+@secret.command("notation")
+def secret_notation(
+    context: typer.Context,
+    name: Name,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    trust_policy_file: File = None,
+    ca_cert_file: Annotated[list[Path], typer.Option()] = [],  # noqa: B006
+    export: Export = False,
+) -> None:
+    """Create or update a Secret with a trust policy of the Notary Project."""
+    from fluxless.cli import secrets as work
+
+    async def make() -> dict[str, Any]:
+        return work.secret(name, namespace, work.notation(trust_policy_file, ca_cert_file))
+
+    _keep(context, "notation", make, export)
+
+
 @secret.command("receiver")
 def secret_receiver(
     context: typer.Context,

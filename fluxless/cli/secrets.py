@@ -132,6 +132,26 @@ def tls(authority: str, certificate: str, key: str) -> dict[str, str]:
     return {"ca.crt": authority, "tls.crt": certificate, "tls.key": key}
 
 
+def notation(policy: Path | None, certificates: list[Path]) -> dict[str, str]:
+    """A trust policy of the Notary Project, and the certificates of its authorities. Raises `Problem`."""
+    if policy is None:
+        raise wrong("--trust-policy-file is required", "name the trustpolicy.json")
+    if not certificates:
+        raise wrong("--ca-cert-file is required", "name the certificates, as .crt or .pem")
+    text = read(policy, "--trust-policy-file")
+    try:
+        if not isinstance(json.loads(text)["trustPolicies"], list):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        raise wrong(f"{policy} is no trust policy", "it is JSON with a list 'trustPolicies'") from None
+    data = {"trustpolicy.json": text}
+    for path in certificates:
+        if path.suffix not in {".crt", ".pem"}:
+            raise wrong(f"{path.name} must end with .crt or .pem", "rename the certificate")
+        data[path.name] = read(path, "--ca-cert-file")
+    return data
+
+
 def github_app(app: str, installation: str, owner: str, key: str, base: str) -> dict[str, str]:
     """A GitHub App. Raises `Problem`."""
     if not app or not key:

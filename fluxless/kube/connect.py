@@ -22,6 +22,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kube import kubeconfig
 from fluxless.kube.client import AT_ONCE, Cluster
 from fluxless.kube.kubeconfig import Connection, KubeconfigProblem
+from fluxless.transport import proxied
 
 NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 RESOURCE_ID = re.compile(
@@ -127,6 +128,7 @@ def _client(connection: Connection) -> Any:
             proxy=connection.proxy or None,
             tls_server_name=connection.server_name or None,
         )
+        configuration.client_session_kwargs = {"trust_env": proxied()}
         if connection.certificate and connection.key:
             files = {"cert_file": connection.certificate, "key_file": connection.key}
             for attribute, data in files.items():

@@ -82,6 +82,7 @@ def _inside(run: SourceRun, path: str) -> str:
 
 def _unavailable(run: SourceRun, reason: str, words: str, next_step: str) -> Waiting:
     failure = Failure(FailureClass.DEPENDENCY, words, str(run.ref), next_step=next_step)
+    run.progress(words)
     pause = run.services.settings.requeue_dependency
     return Waiting(reason, failure, retry_after=pause, condition=reasons.INCLUDE_UNAVAILABLE)
 

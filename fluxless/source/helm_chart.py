@@ -19,9 +19,10 @@ from fluxless.artifacts.pack import pack
 from fluxless.artifacts.repack import hash_file
 from fluxless.charts import versions
 from fluxless.charts.chart import Chart, inside, load_archive, load_folder, merged
-from fluxless.charts.errors import ChartProblem
+from fluxless.charts.errors import ChartProblem, InvalidChart
 from fluxless.reconcile.dependencies import artifact_of
 from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
@@ -144,8 +145,10 @@ async def _remote(run: HelmChartRun, source: dict[str, Any], folder: Path) -> No
     origin = helm_origin.declared(run, source)
     try:
         found = await origin.find(run.chart, str(run.spec.get("version") or ""), folder)
+    except InvalidChart as problem:  # a new index starts the chart again; of a registry there is none
+        raise _problem(run, PULL if origin.oci else REFERENCE, problem) from problem
     except ChartProblem as problem:
-        raise _problem(run, REFERENCE if problem.cls is FailureClass.SOURCE_NOT_FOUND else PULL, problem) from problem
+        raise _problem(run, PULL, problem) from problem
     version = found.version
     if run.values_files:
         version = _patched(run, version, str(run.generation))
@@ -206,9 +209,11 @@ async def _local(run: HelmChartRun, kind: str, artifact: dict[str, Any], folder:
         _merge(run, loaded, texts)
     if directory:
         try:
-            await helm_origin.build_dependencies(run, loaded, tree, run.chart, folder)
+            count = await helm_origin.build_dependencies(run, loaded, tree, run.chart, folder)
         except ChartProblem as problem:
             raise _problem(run, DEPENDENCIES, problem) from problem
+        if count:
+            run.tell(Event("Normal", "ResolvedDependencies", f"resolved {count} chart dependencies"))
     await _package(run, loaded, folder)
 
 
@@ -298,7 +303,7 @@ def _problem(run: HelmChartRun, reason: str, problem: ChartProblem) -> Stalled |
     building = reason in BUILDING
     run.status.unmark(reasons.FETCH_FAILED if building else "BuildFailed")
     condition = "BuildFailed" if building else reasons.FETCH_FAILED
-    if reason in STALLING and problem.cls is not FailureClass.SOURCE_NOT_FOUND:
+    if reason in STALLING:
         return Stalled(reason, failure, condition=condition)
     return Transient(reason, failure, condition=condition)
 

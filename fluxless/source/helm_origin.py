@@ -13,7 +13,7 @@ from fluxless.api.failure import FailureClass, Problem
 from fluxless.api.kinds import HELM_REPOSITORY
 from fluxless.charts import versions
 from fluxless.charts.chart import Chart, load_archive
-from fluxless.charts.errors import ChartNotFound, ChartProblem
+from fluxless.charts.errors import ChartProblem
 from fluxless.charts.index import lookup, reencode
 from fluxless.oci import media
 from fluxless.oci.client import Registry
@@ -40,6 +40,11 @@ class Origin:
 
     def __init__(self, repository: HelmRepositoryRun) -> None:
         self._repository = repository
+
+    @property
+    def oci(self) -> bool:
+        """Whether it is a registry."""
+        return self._repository.oci
 
     async def find(self, chart: str, version: str, folder: Path) -> Found:
         """The version that is meant. Raises `ChartProblem`."""
@@ -100,7 +105,7 @@ class Origin:
         artifact = run.artifact
         if artifact:
             if not await run.services.store.get_file(str(artifact["path"]), place):
-                raise ChartNotFound(f"the index of '{run.ref.name}' is gone", "reconcile the HelmRepository")
+                raise ChartProblem(f"the index of '{run.ref.name}' is gone", "reconcile the HelmRepository")
         else:
             async with run.server() as server:
                 await server.index(folder / "index.yaml")

@@ -21,7 +21,7 @@ from fluxless.api.failure import Failure, FailureClass
 from fluxless.artifacts.pack import Packed
 from fluxless.artifacts.repack import hash_file
 from fluxless.charts import chart, index
-from fluxless.charts.errors import ChartNotFound, ChartProblem
+from fluxless.charts.errors import ChartProblem
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.source import credentials
@@ -112,7 +112,8 @@ class Server:
                     raise ChartProblem(words, step, FailureClass.SOURCE_AUTH)
                 if answer.status != 200:
                     words = f"failed to fetch {_public(url)} : {answer.status} {answer.reason}"
-                    raise ChartNotFound(words, "correct spec.url: it is what index.yaml lies below")
+                    step = "correct spec.url: it is what index.yaml lies below"
+                    raise ChartProblem(words, step, FailureClass.SOURCE_NOT_FOUND)
                 with target.open("wb") as file:
                     async for data in answer.content.iter_chunked(CHUNK):
                         size += len(data)

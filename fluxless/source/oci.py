@@ -90,7 +90,7 @@ async def reconcile_artifact(run: OCIRepositoryRun) -> Outcome | None:
     async with run.registry() as registry:
         await _resolve(run, registry)
         run.fresh = await run.is_current()
-        if not run.fresh:
+        if run.artifact.get("revision") != run.revision:
             run.outdated(f"new revision '{run.revision}' for '{registry.repository}'")
         await _verify(run, registry)
         if not run.fresh:

@@ -30,6 +30,7 @@ from tests.parity.corpus import SCENARIOS
 from tests.parity.differences import known
 from tests.parity.play import Played, Side
 from tests.parity.scenario import Scenario
+from tests.parity.stock import stocked
 from tools import binaries, controllers
 from tools.devcluster import launcher as devcluster
 from tools.gitserver import GitServer
@@ -43,8 +44,9 @@ async def with_fluxless(scenarios: Sequence[Scenario], folder: Path) -> Played:
     """The records of our side."""
     async with _control_plane(folder) as (config, cluster):
         await install(cluster)
-        async with fluxless_side.working(config, DirectoryStore(folder / "store"), folder):
-            return await _play(cluster, folder, scenarios)
+        store = DirectoryStore(folder / "store")
+        async with fluxless_side.working(config, store, folder):
+            return await _play(cluster, folder, scenarios, read=fluxless_side.reader(store))
 
 
 PATIENCE: dict[str, Any] = {"at_once": 16, "quiet": 2.0, "events_within": 30.0}
@@ -56,7 +58,7 @@ async def with_flux(scenarios: Sequence[Scenario], folder: Path) -> Played:
     async with _control_plane(folder) as (config, cluster):
         await flux_side.define(cluster)
         async with flux_side.working(config, folder):
-            return await _play(cluster, folder, scenarios, **PATIENCE)
+            return await _play(cluster, folder, scenarios, read=flux_side.read, **PATIENCE)
 
 
 @contextlib.asynccontextmanager
@@ -70,13 +72,14 @@ async def _control_plane(folder: Path) -> AsyncIterator[tuple[Path, Cluster]]:
         await asyncio.to_thread(devcluster.stop, folder / "cluster")
 
 
-async def _play(cluster: Cluster, folder: Path, scenarios: Sequence[Scenario], **patience: Any) -> Played:
+async def _play(cluster: Cluster, folder: Path, scenarios: Sequence[Scenario], **options: Any) -> Played:
     root = folder / "git"
     root.mkdir()
     server = GitServer(root)
     await server.start()
     try:
-        return await Side(cluster, server, folder / "work", **patience).play(scenarios)
+        async with stocked(folder / "stock") as marks:
+            return await Side(cluster, server, folder / "work", marks, **options).play(scenarios)
     finally:
         await server.stop()
 

@@ -22,6 +22,7 @@ class Known:
 _NO_OP = "a pass that finds nothing new writes no event; Flux says that it has finished"
 _ABSENT = "Flux says `deleted` of objects that were not there"
 _CYCLE = "a circle of dependsOn can never resolve: it is Stalled at once, where Flux tries again for ever"
+_NEVER = "what is no range or no expression can never match: it is Stalled at once, where Flux tries again for ever"
 _SERVER = "uid and resourceVersion in a manifest are dropped: Flux sends them, and the API server refuses them"
 _GUARD = (
     "a Secret with a sops section is never applied; Flux's guard comes after a conversion that drops the section, and "
@@ -60,6 +61,14 @@ KNOWN: tuple[Known, ...] = (
     Known("deletion-leaves-what-asks-to-stay", "/1/changes/*ConfigMap/@ns@/d deleted", _ABSENT),
     Known("reconcile-disabled", "/2/*", _ABSENT),
     Known("ssa-ignore", "/2/*", _ABSENT),
+    Known("*", "*/events/HelmChart/* Normal ArtifactUpToDate", _NO_OP),
+    Known("an-image-whose-semver-is-none", "*", _NEVER),
+    Known("an-image-whose-filter-is-none", "*", _NEVER),
+    Known(
+        "an-image-with-a-missing-secret",
+        "*/events/OCIRepository/app Normal AuthenticationFailed",
+        "Flux tells of the Secret twice, in two wordings",
+    ),
     Known("a-dependency-on-itself", "*", _CYCLE),
     Known("a-circle-of-dependencies", "*", _CYCLE),
     Known(

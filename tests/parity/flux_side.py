@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from fluxless.cli.install import install
 from fluxless.kube.client import Cluster
+from fluxless.transport import session
 from tests.parity.fluxless_side import REQUEUE_DEPENDENCY
 from tools import controllers
 
@@ -21,6 +23,13 @@ async def define(cluster: Cluster) -> None:
     await controllers.define_other_kinds(cluster)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}}
     await cluster.apply(body, manager="tests")
+
+
+async def read(artifact: dict[str, Any]) -> bytes:
+    """The bytes of an artifact, from source-controller's server."""
+    async with session(timeout=30.0) as http, http.get(artifact["url"]) as answer:
+        answer.raise_for_status()
+        return await answer.read()
 
 
 @contextlib.asynccontextmanager

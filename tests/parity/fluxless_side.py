@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,17 @@ async def working(kubeconfig: Path, store: Store, folder: Path) -> AsyncIterator
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await engine.close()
+
+
+def reader(store: Store) -> Callable[[dict[str, Any]], Awaitable[bytes]]:
+    """Reads artifacts from our store."""
+
+    async def read(artifact: dict[str, Any]) -> bytes:
+        found = await store.get(artifact["path"])
+        assert found is not None, artifact
+        return found[0]
+
+    return read
 
 
 async def _pump(engine: Engine) -> None:

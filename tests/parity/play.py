@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from fluxless.api import conditions
@@ -36,8 +36,9 @@ Played = dict[str, list[Obj]]
 class Watch:
     """All Flux objects of the cluster, read twice a second for everybody."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, kinds: Collection[tuple[str, str]]) -> None:
         self._cluster = cluster
+        self._kinds = kinds
         self._objects: dict[tuple[str, str, str], Obj] = {}
         self._news = asyncio.Condition()
 
@@ -45,7 +46,7 @@ class Watch:
         """Read on and on."""
         while True:
             found: dict[tuple[str, str, str], Obj] = {}
-            for version, kind in FLUX_KINDS:
+            for version, kind in self._kinds:
                 for obj in await self._cluster.list(await self._cluster.resource(version, kind)):
                     found[kind, obj["metadata"]["namespace"], obj["metadata"]["name"]] = obj
             async with self._news:
@@ -70,11 +71,15 @@ class Watch:
 
 @dataclass(slots=True)
 class Side:
-    """Where scenarios are played; `folder` is for work trees."""
+    """Where scenarios are played; `folder` is for work trees, `marks` are what the servers of the stock are called, and
+    `read` gives the bytes of a `status.artifact`.
+    """
 
     cluster: Cluster
     git: GitServer
     folder: Path
+    marks: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[Obj], Awaitable[bytes]] | None = None
     at_once: int = 64
     """Scenarios under way at the same time."""
     quiet: float = 0.2
@@ -83,9 +88,10 @@ class Side:
     tokens: Any = field(default_factory=itertools.count)
 
     @contextlib.asynccontextmanager
-    async def watch(self) -> AsyncIterator[Watch]:
-        """A watch that reads."""
-        watch = Watch(self.cluster)
+    async def watch(self, scenarios: Iterable[Scenario]) -> AsyncIterator[Watch]:
+        """A watch that reads what the scenarios are about."""
+        kinds = {kind for scenario in scenarios for kind in _player(scenario).kinds_made}
+        watch = Watch(self.cluster, kinds)
         task = asyncio.create_task(watch.run())
         try:
             yield watch
@@ -96,18 +102,27 @@ class Side:
         """A record for every step of every scenario, by name."""
         slots = asyncio.Semaphore(self.at_once)
         wanted = sorted(scenarios, key=_waits, reverse=True)
-        async with self.watch() as watch:
+        async with self.watch(wanted) as watch:
 
             async def one(scenario: Scenario) -> list[Obj]:
                 async with slots:
-                    return await Player(self, watch, scenario).play()
+                    return await _player(scenario)(self, watch, scenario).play()
 
             played = await asyncio.gather(*(one(scenario) for scenario in wanted))
         return {scenario.name: records for scenario, records in zip(wanted, played, strict=True)}
 
 
+def _player(scenario: Scenario) -> type[Player]:
+    from tests.parity.sources import SourcePlayer
+
+    return SourcePlayer if scenario.of_sources else Player
+
+
 class Player:
     """One scenario on one side."""
+
+    kinds_made: ClassVar[tuple[tuple[str, str], ...]] = FLUX_KINDS
+    """The Flux objects that a step may make, in the order in which they were to be made."""
 
     def __init__(self, side: Side, watch: Watch, scenario: Scenario) -> None:
         self.side = side
@@ -142,21 +157,21 @@ class Player:
         token = f"token-{next(self.side.tokens)}"
         settled = True
         for obj in step.put:
-            await self._put(placed(obj, self.namespace))
+            await self._put(self.placed(obj))
         for obj in step.drop:
             await self._delete(obj["apiVersion"], obj["kind"], obj["metadata"]["name"])
         await asyncio.to_thread(self._push, step)
         if not self.scenario.without_source:
             settled &= await self._source(step, token)
         for obj in step.patch:
-            await self._patch(placed(obj, self.namespace))
+            await self._patch(self.placed(obj))
         if step.delete:
             await self._delete(*KUSTOMIZATION, APP)
             settled &= await self._until(lambda: self.watch.get(KUSTOMIZATION[1], self.namespace, APP) is None)
         else:
             for name, spec in step.others.items():
-                await self._kustomization(name, _merged(self.spec, placed(spec, self.namespace)), token)
-            self.spec = _merged(self.spec, placed(step.spec, self.namespace))
+                await self._kustomization(name, _merged(self.spec, self.placed(spec)), token)
+            self.spec = _merged(self.spec, self.placed(step.spec))
             await self._kustomization(APP, self.spec, token)
             settled &= await self._settled(step, token)
         await self._quiet()
@@ -166,9 +181,13 @@ class Player:
 
     # -- what a user does -------------------------------------------------------------------------------------------
 
+    def placed(self, value: Any) -> Any:
+        """A copy with what this scenario's marks stand for."""
+        return placed(value, self.namespace, {**self.side.marks, "@git@": self.repo.url})
+
     def _push(self, step: Step) -> None:
         if step.push:
-            self.repo.push(placed(dict(step.push), self.namespace))
+            self.repo.push(self.placed(dict(step.push)))
         for command in step.git:
             self.repo.git(*(str(self.repo.bare) if word == "origin-of-tests" else word for word in command))
 
@@ -177,11 +196,11 @@ class Player:
         return {commit: f"commit {place}" for place, commit in enumerate(found, 1)}
 
     async def _source(self, step: Step, token: str) -> bool:
-        self.source = _merged(self.source, placed(step.source, self.namespace))
+        self.source = _merged(self.source, self.placed(step.source))
         await self._write(SOURCE, "repo", self.source, token)
         if self.source.get("suspend"):
             return True
-        return await self._until(lambda: _handled(self.watch.get(SOURCE[1], self.namespace, "repo"), token))
+        return await self._until(lambda: handled(self.watch.get(SOURCE[1], self.namespace, "repo"), token))
 
     async def _kustomization(self, name: str, spec: Obj, token: str) -> None:
         await self._write(KUSTOMIZATION, name, spec, token)
@@ -215,7 +234,7 @@ class Player:
         def over() -> bool:
             app = self.watch.get(KUSTOMIZATION[1], self.namespace, APP)
             ours = self.watch.all(KUSTOMIZATION[1], self.namespace)
-            done = _handled(app, token) and all(_answered(obj) for obj in ours)
+            done = handled(app, token) and all(_answered(obj) for obj in ours)
             return done and (not step.ends or conditions.get(app or {}, "Ready")["status"] == step.ends)  # type: ignore[index]
 
         if not await self._until(over):
@@ -255,7 +274,7 @@ class Player:
 
     async def _clean(self, seen: Mapping[str, Obj]) -> None:
         cluster = self.side.cluster
-        for version, kind in reversed(FLUX_KINDS):
+        for version, kind in reversed(self.kinds_made):
             resource = await cluster.resource(version, kind)
             for obj in await cluster.list(resource, self.namespace):
                 await cluster.delete(resource, obj["metadata"]["name"], self.namespace)
@@ -280,7 +299,8 @@ def _merged(known: Mapping[str, Any], changes: Mapping[str, Any]) -> Obj:
     return {key: value for key, value in {**known, **changes}.items() if value is not None}
 
 
-def _handled(obj: Obj | None, token: str) -> bool:
+def handled(obj: Obj | None, token: str) -> bool:
+    """Whether the request has been answered."""
     return obj is not None and (obj.get("status") or {}).get("lastHandledReconcileAt") == token and _answered(obj)
 
 

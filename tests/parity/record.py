@@ -25,6 +25,7 @@ KINDS = (
 )
 """Namespaced kinds that scenarios use; whatever stands in an inventory is looked at as well."""
 FLUX_KINDS = (("source.toolkit.fluxcd.io/v1", "GitRepository"), ("kustomize.toolkit.fluxcd.io/v1", "Kustomization"))
+WAITS = (" Normal DependencyNotReady", " NoSourceArtifact")
 _EVERYWHERE = {"kube-root-ca.crt", "default"}
 _SERVER_FIELDS = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "selfLink")
 _PLATFORM = ("kube-", "kwok", "k3s")
@@ -42,17 +43,24 @@ async def look(
     recreated = [id_ for id_, obj in objects.items() if id_ in seen and _uid(seen[id_]) != _uid(obj)]
     seen.update(objects)
     events = await _all(cluster, "v1", "Event", namespace)
-    events = [event for event in events if event["involvedObject"]["kind"] in {kind for _, kind in FLUX_KINDS}]
     await cluster.request("DELETE", (await cluster.resource("v1", "Event")).path(namespace))
     found = {
-        "flux": {f"{obj['kind']}/{obj['metadata']['name']}": _flux(obj) for obj in flux},
+        "flux": {f"{obj['kind']}/{obj['metadata']['name']}": flux_fields(obj) for obj in flux},
         "objects": {id_: _plain(obj) for id_, obj in sorted(objects.items())},
         "recreated": sorted(recreated),
-        "events": _events(events),
-        "changes": _changes(events),
-        "said": sorted({f"{_subject(event)} {event['reason']}: {event['message']}" for event in events}),
+        **events_of(events, {kind for _, kind in FLUX_KINDS}),
     }
-    return _named(unplaced(found, namespace), commits)
+    return named(unplaced(found, namespace), commits)
+
+
+def events_of(events: Iterable[Obj], kinds: set[str]) -> Obj:
+    """What the events about these kinds say."""
+    mine = [event for event in events if event["involvedObject"]["kind"] in kinds]
+    return {
+        "events": _events(mine),
+        "changes": _changes(mine),
+        "said": sorted({f"{_subject(event)} {event['reason']}: {event['message']}" for event in mine}),
+    }
 
 
 def kinds_in(text: str) -> list[tuple[str, str]]:
@@ -95,7 +103,8 @@ def _uid(obj: Obj) -> str:
     return str(obj["metadata"]["uid"])
 
 
-def _flux(obj: Obj) -> Obj:
+def flux_fields(obj: Obj) -> Obj:
+    """What the status of a Flux object says."""
     status = obj.get("status") or {}
     generation = obj["metadata"]["generation"]
     observed = status.get("observedGeneration")
@@ -136,9 +145,9 @@ def _without(value: Any, uid: str) -> Any:
 
 
 def _events(events: Iterable[Obj]) -> list[str]:
-    """Without waits for dependencies: whether there is time for one is a matter of chance."""
+    """Without waits for dependencies and sources: whether there is time for one is a matter of chance."""
     said = {f"{_subject(event)} {event['type']} {event['reason']}" for event in events}
-    return sorted(text for text in said if not text.endswith(" Normal DependencyNotReady"))
+    return sorted(text for text in said if not text.endswith(WAITS))
 
 
 def _changes(events: Iterable[Obj]) -> list[str]:
@@ -150,13 +159,13 @@ def _subject(event: Obj) -> str:
     return f"{event['involvedObject']['kind']}/{event['involvedObject']['name']}"
 
 
-def _named(value: Any, commits: Mapping[str, str]) -> Any:
+def named(value: Any, commits: Mapping[str, str]) -> Any:
     """A copy with `commit N` in place of every commit."""
     if isinstance(value, dict):
-        return {key: _named(item, commits) for key, item in value.items()}
+        return {key: named(item, commits) for key, item in value.items()}
     if isinstance(value, list):
-        return [_named(item, commits) for item in value]
-    if isinstance(value, str) and "sha1:" in value:
+        return [named(item, commits) for item in value]
+    if isinstance(value, str):
         for commit, name in commits.items():
-            value = value.replace(commit, name)
+            value = value.replace(commit, name).replace(commit[:12], name)
     return value

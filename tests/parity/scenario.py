@@ -31,6 +31,8 @@ class Step:
     """Further Kustomizations by name, written before `app`; fields not given are as in `app`'s first spec."""
     git: tuple[tuple[str, ...], ...] = ()
     """Further git commands in the work tree, after the push."""
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Specs of sources by `Kind/name`: the scenario is about these alone, without `app` and `repo`."""
     delete: bool = False
     """Delete `app`, and wait until it is gone."""
     ignored: bool = False
@@ -47,6 +49,11 @@ class Scenario:
     steps: tuple[Step, ...]
     without_source: bool = False
 
+    @property
+    def of_sources(self) -> bool:
+        """Whether it is about sources alone."""
+        return any(step.sources for step in self.steps)
+
 
 def scenario(name: str, rows: str, *steps: Step, without_source: bool = False) -> Scenario:
     """A scenario of one or more steps."""
@@ -58,11 +65,17 @@ def one(name: str, rows: str, push: Files, spec: Mapping[str, Any] | None = None
     return scenario(name, rows, Step(push=push, spec=spec or {}, **more))
 
 
-def placed(value: Any, namespace: str) -> Any:
-    """A copy with the namespace in place of the mark."""
-    return json.loads(json.dumps(value).replace(MARK, namespace))
+def placed(value: Any, namespace: str, marks: Mapping[str, str] | None = None) -> Any:
+    """A copy with the namespace, and what further `marks` stand for, in their place; as they stand in JSON."""
+    text = json.dumps(value).replace(MARK, namespace)
+    for mark, meant in (marks or {}).items():
+        text = text.replace(mark, meant)
+    return json.loads(text)
 
 
-def unplaced(value: Any, namespace: str) -> Any:
-    """A copy with the mark in place of the namespace."""
-    return json.loads(json.dumps(value).replace(namespace, MARK))
+def unplaced(value: Any, namespace: str, marks: Mapping[str, str] | None = None) -> Any:
+    """The reverse of `placed`."""
+    text = json.dumps(value).replace(namespace, MARK)
+    for mark, meant in (marks or {}).items():
+        text = text.replace(meant, mark)
+    return json.loads(text)

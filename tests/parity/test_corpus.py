@@ -15,6 +15,7 @@ from fluxless.kube.client import Cluster
 from tests.parity import fluxless_side
 from tests.parity.corpus import SCENARIOS
 from tests.parity.play import Played, Side
+from tests.parity.stock import stocked
 from tools.gitserver import GitServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -35,8 +36,8 @@ async def played(
     names = {item.callspec.params["name"] for item in items}
     folder = tmp_path_factory.mktemp("parity")
     store = DirectoryStore(folder / "store")
-    async with fluxless_side.working(control_plane, store, folder):
-        side = Side(cluster, git_server, folder)
+    async with fluxless_side.working(control_plane, store, folder), stocked(folder / "stock") as marks:
+        side = Side(cluster, git_server, folder, marks, fluxless_side.reader(store))
         yield await side.play(scenario for scenario in SCENARIOS if scenario.name in names)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +14,10 @@ from typing import Any
 import yaml
 from aiohttp import web
 
+from fluxless.oci import media
 from tests.support.registry import Images
+
+HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 
 
 def files_of(name: str, version: str, files: Mapping[str, str] | None = None, **metadata: Any) -> dict[str, str]:
@@ -26,12 +31,12 @@ def files_of(name: str, version: str, files: Mapping[str, str] | None = None, **
 def packed(name: str, version: str, files: Mapping[str, str] | None = None, **metadata: Any) -> bytes:
     """A chart as `helm package` makes it."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, text in files_of(name, version, files, **metadata).items():
             entry = tarfile.TarInfo(f"{name}/{path}")
             entry.size = len(text.encode())
             tar.addfile(entry, io.BytesIO(text.encode()))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)
 
 
 class ChartServer:
@@ -82,8 +87,8 @@ class ChartServer:
 
 async def push_chart(images: Images, folder: Any, name: str, version: str, data: bytes | None = None) -> str:
     """As `helm push` does, below the repository; the digest of the manifest."""
-    from fluxless.oci import media
-
     below = Images(images.repository.host, f"{images.repository.path}/{name}")
     content = packed(name, version) if data is None else data
-    return await below.push(folder, content, version.replace("+", "_"), layer_type=media.HELM_CHART)
+    config = json.dumps({"name": name, "version": version, "apiVersion": "v2"}).encode()
+    layers = [(media.HELM_CHART, content, {})]
+    return await below.layers(version.replace("+", "_"), layers, config=(HELM_CONFIG, config))

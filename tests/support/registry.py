@@ -76,18 +76,24 @@ class Images:
                 digest = await push(registry, archive, tag, notes, created=CREATED, layer_type=layer_type)
         return digest
 
-    async def layers(self, tag: str, layers: Iterable[tuple[str, bytes, Mapping[str, str]]]) -> str:
-        """Push a manifest of any layers, as (media type, bytes, annotations)."""
+    async def layers(
+        self,
+        tag: str,
+        layers: Iterable[tuple[str, bytes, Mapping[str, str]]],
+        config: tuple[str, bytes] = ("application/vnd.oci.image.config.v1+json", b"{}"),
+    ) -> str:
+        """Push a manifest of any layers, as (media type, bytes, annotations), and its config."""
         async with self.open() as registry:
             entries = []
             for kind, data, notes in layers:
                 digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
                 await registry.push_blob(data, digest, len(data))
                 entries.append({"mediaType": kind, "digest": digest, "size": len(data), "annotations": dict(notes)})
-            empty = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
-            await registry.push_blob(b"{}", empty, 2)
-            config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": empty, "size": 2}
-            manifest = {"schemaVersion": 2, "mediaType": media.MANIFEST, "config": config, "layers": entries}
+            kind, data = config
+            digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            await registry.push_blob(data, digest, len(data))
+            about = {"mediaType": kind, "digest": digest, "size": len(data)}
+            manifest = {"schemaVersion": 2, "mediaType": media.MANIFEST, "config": about, "layers": entries}
             return await registry.push_manifest(json.dumps(manifest).encode(), media.MANIFEST, tag)
 
 

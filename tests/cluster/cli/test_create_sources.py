@@ -167,6 +167,7 @@ def test_export_prints_what_the_flags_mean(typed: str, kind: str, spec: dict[str
         ("secret githubapp app --app-id=1", "--app-id and --app-private-key are required"),
         ("secret receiver app", "hostname is required"),
         ("secret proxy app", "address is required"),
+        ("secret notation app", "--trust-policy-file is required"),
     ],
 )
 def test_a_flag_that_cannot_be_used_is_named(typed: str, words: str) -> None:
@@ -267,6 +268,10 @@ def test_secrets_have_the_keys_that_sources_read(tmp_path: Path) -> None:
         "githubAppInstallationID": "2",
         "githubAppPrivateKey": pem.decode(),
     }
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"version": "1.0", "trustPolicies": []}')
+    trust = _exported("secret", "notation", "app", f"--trust-policy-file={policy}", f"--ca-cert-file={file}")
+    assert trust["stringData"] == {"trustpolicy.json": policy.read_text(), "file.pem": pem.decode()}
     token = _exported("secret", "receiver", "app", "--hostname=app.example")
     made = token["stringData"]["token"]
     path = hashlib.sha256(f"{made}appapps".encode()).hexdigest()

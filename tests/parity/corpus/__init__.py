@@ -1,9 +1,19 @@
 """All scenarios, by subject; a name stands once."""
 
-from tests.parity.corpus import applying, directives, failures, generation, health, merging, sources, substitution
+from tests.parity.corpus import (
+    applying,
+    artifacts,
+    directives,
+    failures,
+    generation,
+    health,
+    merging,
+    sources,
+    substitution,
+)
 from tests.parity.scenario import Scenario
 
-SUBJECTS = (generation, merging, substitution, applying, directives, health, sources, failures)
+SUBJECTS = (generation, merging, substitution, applying, directives, health, sources, artifacts, failures)
 SCENARIOS: tuple[Scenario, ...] = tuple(item for subject in SUBJECTS for item in subject.SCENARIOS)
 
 assert len({item.name for item in SCENARIOS}) == len(SCENARIOS)
