@@ -343,7 +343,7 @@ async def test_a_folder_is_packed(flux: Flux, repo: Repo, tmp_path: Path) -> Non
     assert message(found) == "packaged 'web' chart with version '1.0.0'"
     commit = repo.head
     assert found["status"]["observedSourceArtifactRevision"] == f"main@sha1:{commit}"
-    paths = ["web/Chart.yaml", "web/ci/prod.yaml", "web/templates/x.yaml", "web/values.yaml"]
+    paths = ["web/.helmignore", "web/Chart.yaml", "web/ci/prod.yaml", "web/templates/x.yaml", "web/values.yaml"]
     assert sorted(await _files(flux, tmp_path)) == paths
     assert _good(await flux.source_of(CHART, "merged")) == "1.0.0+1"
     merged = yaml.safe_load((await _files(flux, tmp_path, "merged"))["web/values.yaml"])
