@@ -73,6 +73,7 @@ CACHE_FOLDER = AppSetting("FLUXLESS_CACHE_FOLDER")
 KUSTOMIZE = AppSetting("FLUXLESS_KUSTOMIZE")
 SOPS = AppSetting("FLUXLESS_SOPS")
 NOTATION = AppSetting("FLUXLESS_NOTATION")
+HELM = AppSetting("FLUXLESS_HELM")
 
 ALL = tuple(value for value in tuple(globals().values()) if isinstance(value, AppSetting))
 

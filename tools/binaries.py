@@ -45,7 +45,8 @@ AGE_KEYGEN = Binary("age-keygen", "filippo.io/age/cmd/age-keygen", "tools/sops")
 NOTATION = Binary("notation", "github.com/notaryproject/notation/cmd/notation", "tools/notation")
 REGISTRY = Binary("registry", "github.com/distribution/distribution/v3/cmd/registry", "tools/registry")
 S3 = Binary("versitygw", "github.com/versity/versitygw/cmd/versitygw", "tools/s3")
-SHIPPED = (KUSTOMIZE, SOPS, NOTATION)
+HELM = Binary("helm", "helm.sh/helm/v4/cmd/helm", "tools/helm")
+SHIPPED = (KUSTOMIZE, HELM, SOPS, NOTATION)
 """Those that the app runs."""
 ALL = (*SHIPPED, REGISTRY, S3, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from fluxless.api.helm import HELM_RELEASES
 from fluxless.api.kustomize import KUSTOMIZATIONS
 from fluxless.api.notification import RECEIVERS
 from fluxless.api.schema import Declaration, Version
@@ -20,7 +21,7 @@ from fluxless.api.source.oci import OCI_REPOSITORIES
 FOLDER = Path(__file__).resolve().parents[1] / "fluxless" / "api" / "crds"
 DECLARATIONS = (
     *(GIT_REPOSITORIES, OCI_REPOSITORIES, BUCKETS, HELM_REPOSITORIES, HELM_CHARTS, EXTERNAL_ARTIFACTS),
-    *(ARTIFACT_GENERATORS, KUSTOMIZATIONS, RECEIVERS),
+    *(ARTIFACT_GENERATORS, HELM_RELEASES, KUSTOMIZATIONS, RECEIVERS),
 )
 
 

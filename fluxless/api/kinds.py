@@ -92,6 +92,7 @@ HELM_RELEASE = Kind(
     ("all", "fluxcd", "fluxcd-appliers"),
     ("v2", "v2beta2", "v2beta1"),
     "helm-controller",
+    built=True,
 )
 ARTIFACT_GENERATOR = Kind(
     "source.extensions.fluxcd.io",

@@ -9,6 +9,7 @@ them, which Flux's does not (KC-30). `validation` means nothing in Flux either a
 
 from __future__ import annotations
 
+from fluxless.api import applied
 from fluxless.api.kinds import KUSTOMIZATION
 from fluxless.api.schema import (
     AGE,
@@ -29,29 +30,13 @@ from fluxless.api.schema import (
     text,
 )
 
-_ONE_KUBECONFIG = "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified"
-_SELECTOR = record(
-    {
-        "annotationSelector": text("Selects by annotations."),
-        "group": text("API group."),
-        "kind": text("Kind."),
-        "labelSelector": text("Selects by labels."),
-        "name": text("Name, as a regular expression."),
-        "namespace": text("Namespace, as a regular expression."),
-        "version": text("API version within the group."),
-    },
-    "Which objects.",
-)
-
 
 def _spec(*, old: bool) -> Schema:
     fields = {
         "buildMetadata": listing(
             text(enum=["originAnnotations", "transformerAnnotations"]), "Annotations that kustomize adds."
         ),
-        "commonMetadata": record(
-            {"annotations": mapping("Annotations."), "labels": mapping("Labels.")}, "What every object gets."
-        ),
+        "commonMetadata": applied.common_metadata(),
         "components": listing(text(), "Relative paths of kustomize components."),
         "decryption": record(
             {
@@ -66,33 +51,9 @@ def _spec(*, old: bool) -> Schema:
             "What becomes of the objects when this one is deleted.",
             enum=["MirrorPrune", "Delete", "WaitForTermination", "Orphan"],
         ),
-        "dependsOn": listing(
-            record(
-                {
-                    "apiVersion": text("API version of an object of another kind; not part of Flux's API."),
-                    "kind": text("Kind; this object's own when empty. Not part of Flux's API."),
-                    "name": text("Name."),
-                    "namespace": text("Namespace; this object's own when empty."),
-                    "readyExpr": text("CEL expression that decides whether it is ready."),
-                },
-                required=("name",),
-            ),
-            "Kustomizations that must be ready before.",
-        ),
+        "dependsOn": applied.depends_on("Kustomizations that must be ready before."),
         "force": flag("Recreate objects whose immutable fields change.", default=False),
-        "healthCheckExprs": listing(
-            record(
-                {
-                    "apiVersion": text("API version of the kind."),
-                    "current": text("CEL expression: it is ready."),
-                    "failed": text("CEL expression: it has failed."),
-                    "inProgress": text("CEL expression: it is under way."),
-                    "kind": text("Kind."),
-                },
-                required=("apiVersion", "current"),
-            ),
-            "How to tell whether objects of a kind are ready.",
-        ),
+        "healthCheckExprs": applied.health_checks(),
         "healthChecks": listing(
             record(
                 {
@@ -105,45 +66,16 @@ def _spec(*, old: bool) -> Schema:
             ),
             "Objects that must become ready.",
         ),
-        "ignore": listing(
-            record({"paths": listing(text(), "JSON pointers."), "target": _SELECTOR}, required=("paths",)),
-            "Fields that are left to others.",
-        ),
+        "ignore": applied.ignored(),
         "ignoreMissingComponents": flag("Leave out components that do not exist."),
-        "images": listing(
-            record(
-                {
-                    "digest": text("Digest; wins over the tag."),
-                    "name": text("Image to look for."),
-                    "newName": text("Its new name."),
-                    "newTag": text("Its new tag."),
-                },
-                required=("name",),
-            ),
-            "Images to replace.",
-        ),
+        "images": applied.images(),
         "interval": text("How often drift is corrected.", pattern=DURATION),
-        "kubeConfig": record(
-            {
-                "configMapRef": reference("ConfigMap that describes the cluster."),
-                "secretRef": record(
-                    {"key": text("Key of the Secret."), "name": text("Name of the Secret.")}, required=("name",)
-                ),
-            },
-            "Another cluster to apply to.",
-            rules=(
-                ("has(self.configMapRef) || has(self.secretRef)", _ONE_KUBECONFIG),
-                ("!has(self.configMapRef) || !has(self.secretRef)", _ONE_KUBECONFIG),
-            ),
-        ),
+        "kubeConfig": applied.kube_config(),
         "namePrefix": text("Put before every name.", minLength=1, maxLength=200),
         "nameSuffix": text("Put behind every name.", minLength=1, maxLength=200),
-        "patches": listing(
-            record({"patch": text("A strategic merge or JSON 6902 patch."), "target": _SELECTOR}, required=("patch",)),
-            "Patches.",
-        ),
+        "patches": applied.patches(),
         "patchesJson6902": listing(
-            record({"patch": listing(anything()), "target": _SELECTOR}, required=("patch", "target")),
+            record({"patch": listing(anything()), "target": applied.SELECTOR}, required=("patch", "target")),
             "JSON 6902 patches of the old API versions.",
         ),
         "patchesStrategicMerge": listing(anything(), "Strategic merge patches of the old API versions."),
@@ -211,14 +143,10 @@ def _status() -> Schema:
             "totalReconciliations",
         ),
     )
-    ids = record(
-        {"id": text("<namespace>_<name>_<group>_<kind>"), "v": text("API version within the group.")},
-        required=("id", "v"),
-    )
     fields = {
         "conditions": conditions(),
         "history": listing(entry, "What was applied lately, the newest first."),
-        "inventory": record({"entries": listing(ids)}, "What is in the cluster.", required=("entries",)),
+        "inventory": applied.inventory(),
         "lastAppliedOriginRevision": text("The revision behind the artifact's."),
         "lastAppliedRevision": text("The last revision that was applied and is healthy."),
         "lastAttemptedRevision": text("The last revision that was tried."),

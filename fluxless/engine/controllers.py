@@ -50,6 +50,11 @@ def _controller(kind: str) -> tuple[Callable[..., Any], Any]:
             from fluxless.kustomize.run import KustomizationRun
 
             return KustomizationRun, KustomizationController()
+        case "HelmRelease":
+            from fluxless.helm.reconciler import HelmReleaseController
+            from fluxless.helm.run import HelmReleaseRun
+
+            return HelmReleaseRun, HelmReleaseController()
         case "Receiver":
             from fluxless.notification.receiver import ReceiverController, ReceiverRun
 

@@ -6,10 +6,11 @@ Never builds generated models and never raises anything but `ApiProblem` (and ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooManyRequests, Un
 from fluxless.kube.resource import Resource
 
 if TYPE_CHECKING:
+    import aiohttp
     from kubernetes.aio.client import ApiClient
 
 AT_ONCE = 24
@@ -112,6 +114,32 @@ class Cluster:
             words = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             raise Unreachable(f"cluster {self.name!r} cannot be reached: {words}") from error
         return answer.status, str(answer.reason), data, float(answer.headers.get("Retry-After") or 1.0)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request as it is and give the answer as it comes, whatever it says: for programs that speak through
+        us (`door.py`). Raises `Unreachable`.
+        """
+        import aiohttp
+        from yarl import URL
+
+        self.counts[method] += 1
+        sent = {**headers, **({"Impersonate-User": self._user} if self._user else {})}
+        if authorization := await self._authorization():
+            sent["Authorization"] = authorization
+        rest = self._api.rest_client
+        if rest.pool_manager is None:
+            rest.pool_manager = rest._create_pool_manager()
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=CONNECTED_WITHIN)
+        try:
+            async with rest.pool_manager.request(
+                method, URL(self._host + path, encoded=True), headers=sent, data=body, timeout=limit
+            ) as answer:
+                yield answer
+        except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
+            raise Unreachable(f"cluster {self.name!r} cannot be reached: {error}") from error
 
     async def resource(self, api_version: str, kind: str) -> Resource:
         """What discovery says of a kind. A miss asks the API server once more. Raises `NoSuchKind`."""

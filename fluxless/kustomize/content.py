@@ -9,8 +9,9 @@ from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kustomize.build import PathProblem, build
 from fluxless.kustomize.run import KustomizationRun
-from fluxless.reconcile.dependencies import artifact_of, source_of, waits_for
+from fluxless.reconcile.dependencies import artifact_of, source_of
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
+from fluxless.reconcile.waiting import wait_for_others
 
 
 async def resolve_source(run: KustomizationRun) -> None:
@@ -23,7 +24,7 @@ async def resolve_source(run: KustomizationRun) -> None:
         raise Stalled(reasons.ACCESS_DENIED, Failure(FailureClass.FORBIDDEN, text, str(run.ref)))
     artifact = artifact_of(run.survey.world.get(source))
     if artifact is None:
-        _wait_for_others(run)
+        wait_for_others(run)
     else:
         run.artifact, run.revision = artifact, str(artifact.get("revision", ""))
 
@@ -33,27 +34,8 @@ async def check_dependencies(run: KustomizationRun) -> None:
 
     From here on the revision counts as attempted (KC-41).
     """
-    _wait_for_others(run)
+    wait_for_others(run)
     run.status.set(lastAttemptedRevision=run.revision)
-
-
-def _wait_for_others(run: KustomizationRun) -> None:
-    wait = waits_for(run.obj, run.survey.world)
-    if wait is None:
-        return
-    if wait.impossible:
-        step = "remove one of these dependsOn entries" if wait.reason == reasons.DEPENDENCY_NOT_READY else ""
-        failure = Failure(FailureClass.DEPENDENCY, wait.message, str(run.ref), next_step=step)
-        raise Stalled(wait.reason, failure, others=True)
-    told = wait.reason == reasons.DEPENDENCY_NOT_READY
-    cls = FailureClass.DEPENDENCY if told else FailureClass.SOURCE_NOT_FOUND
-    raise Waiting(
-        wait.reason,
-        Failure(cls, wait.message, str(run.ref)),
-        retry_after=run.services.settings.requeue_dependency,
-        others=True,
-        event=told,
-    )
 
 
 async def fetch(run: KustomizationRun) -> None:

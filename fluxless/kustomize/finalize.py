@@ -11,11 +11,11 @@ from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned, prune, still_there
 from fluxless.kustomize.moves import moved
 from fluxless.kustomize.run import KustomizationRun, Memory
-from fluxless.kustomize.target import account_exists, open_target
 from fluxless.reconcile.errors import Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import drift_name, read_json
+from fluxless.reconcile.target import account_exists, open_target
 
 log = logging.getLogger("fluxless.kustomize")
 POLL = 2.0

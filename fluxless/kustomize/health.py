@@ -14,10 +14,10 @@ from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import group_of
-from fluxless.kustomize.judgement import Judge, judge_by
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Transient, Waiting
 from fluxless.reconcile.events import Event
+from fluxless.reconcile.judgement import Judge, judge_by
 
 FIRST_PAUSE = 0.3
 """Seconds before the second look; every further pause is twice as long."""

@@ -20,8 +20,8 @@ from fluxless.kustomize.content import fetch, render, resolve_source
 from fluxless.kustomize.inputs import read_variables
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun
-from fluxless.kustomize.target import open_target
 from fluxless.reconcile.dependencies import artifact_of, source_of
+from fluxless.reconcile.target import open_target
 from fluxless.reconcile.world import Ref
 
 log = logging.getLogger("fluxless.kustomize")

@@ -24,8 +24,8 @@ from fluxless.kustomize.decryption import SEALED, FieldPath, masked
 from fluxless.kustomize.inputs import read_variables
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun
-from fluxless.kustomize.target import open_target
 from fluxless.kustomize.variables import merge
+from fluxless.reconcile.target import open_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,15 @@ from fluxless.kustomize.drift_report import reports, tell_of_drift
 from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
 from fluxless.kustomize.inputs import read_variables
-from fluxless.kustomize.judgement import judge_by
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun, Memory
-from fluxless.kustomize.target import explained, open_target
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
+from fluxless.reconcile.judgement import judge_by
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import read_json
+from fluxless.reconcile.target import explained, open_target
 
 QUIET = {"unchanged", "drifted"}
 """Actions that have changed nothing."""

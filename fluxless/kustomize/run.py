@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from fluxless.api.duration import format_duration
 from fluxless.api.kinds import Kind
-from fluxless.apply.census import Census
 from fluxless.apply.inventory import Inventory, read
 from fluxless.apply.owner import Owner
 from fluxless.apply.record import AppliedRecord
@@ -19,9 +18,9 @@ from fluxless.kustomize.build import Build
 from fluxless.reconcile.interval import seconds
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import applied_name, write_json
-from fluxless.reconcile.run import Run
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
+from fluxless.reconcile.target import TargetRun
 
 if TYPE_CHECKING:
     from fluxless.apply.applier import Applied
@@ -60,14 +59,12 @@ class Memory:
         )
 
 
-class KustomizationRun(Run):
+class KustomizationRun(TargetRun):
     """The state of the step; every field is set by the phase named beside it."""
 
     def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
         super().__init__(kind, obj, survey, services)
         self.owner = Owner(self.ref.name, self.ref.namespace)
-        self.local = survey.cluster  # open_target: this cluster, as the tenant
-        self.target = survey.cluster  # open_target: where objects are applied, as the tenant
         self.memory = Memory()  # recall
         self.artifact: dict[str, Any] = {}  # resolve_source
         self.variables: dict[str, str] = {}  # read_variables
@@ -101,11 +98,6 @@ class KustomizationRun(Run):
     def idle(self) -> bool:
         """Whether the step has changed nothing and found nothing new."""
         return (self.settled or self.only_reported) and self.healthy_after is None
-
-    @property
-    def census(self) -> Census:
-        """What lives in the target."""
-        return self.survey.census(self.target)
 
     @property
     def salt(self) -> str:

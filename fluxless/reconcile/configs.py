@@ -25,9 +25,10 @@ NAMESPACES = 16
 
 
 def referred(obj: Mapping[str, Any]) -> Iterator[Ref]:
-    """What a Kustomization reads besides its source, in its own namespace."""
+    """What a Kustomization or HelmRelease reads besides its source, in its own namespace."""
     spec, namespace = obj.get("spec") or {}, obj["metadata"].get("namespace", "")
-    for entry in (spec.get("postBuild") or {}).get("substituteFrom") or []:
+    values = spec.get("valuesFrom") or [] if obj.get("kind") == "HelmRelease" else []
+    for entry in [*((spec.get("postBuild") or {}).get("substituteFrom") or []), *values]:
         yield Ref(str(entry.get("kind")), namespace, str(entry.get("name")))
     for place, name, kind in (
         ("decryption", "secretRef", "Secret"),

@@ -43,6 +43,17 @@ def source_of(obj: Mapping[str, Any]) -> Ref | None:
     return Ref(ref["kind"], ref.get("namespace") or obj["metadata"].get("namespace", ""), ref["name"])
 
 
+def chart_of(obj: Mapping[str, Any]) -> Ref | None:
+    """What a HelmRelease takes its chart from: `spec.chartRef`, or the HelmChart that is made for it (HR-1, HR-5)."""
+    if obj.get("kind") != "HelmRelease":
+        return None
+    spec, me = obj.get("spec") or {}, Ref.of(obj)
+    if given := spec.get("chartRef"):
+        return Ref(given["kind"], given.get("namespace") or me.namespace, given["name"])
+    source = spec["chart"]["spec"]["sourceRef"]
+    return Ref("HelmChart", source.get("namespace") or me.namespace, f"{me.namespace}-{me.name}")
+
+
 def is_address(obj: Mapping[str, Any]) -> bool:
     """A HelmRepository of type oci: nobody reconciles it, and it has no artifact (HRP-2)."""
     return bool(obj["kind"] == "HelmRepository" and (obj.get("spec") or {}).get("type") == "oci")
@@ -55,7 +66,7 @@ def is_static(obj: Mapping[str, Any]) -> bool:
 
 def sources_of(obj: Mapping[str, Any]) -> list[Ref]:
     """All sources whose artifacts an object consumes: a change of one of them starts it."""
-    source, me = source_of(obj), Ref.of(obj)
+    source, me = source_of(obj) or chart_of(obj), Ref.of(obj)
     spec = obj.get("spec", {})
     included = spec.get("include") or [] if me.kind == "GitRepository" else []
     made_of = spec.get("sources") or [] if me.kind == "ArtifactGenerator" else []

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from fluxless.kustomize.judgement import judge_by
 from fluxless.reconcile.dependencies import waits_for
 from fluxless.reconcile.errors import Stalled
 from fluxless.reconcile.expressions import EvaluationFailed, InvalidExpression, expression
+from fluxless.reconcile.judgement import judge_by
 from fluxless.reconcile.world import Rules
 from tests.unit.reconcile.objects import kustomization, source, world
 

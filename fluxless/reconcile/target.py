@@ -1,4 +1,4 @@
-"""Which cluster does a Kustomization apply to, and as whom (KC-23, KC-24, CM-14..16)? Decides nothing else."""
+"""Which cluster does a Kustomization or HelmRelease apply to, and as whom (KC-23, KC-24, HR-11, CM-14..16)?"""
 
 from __future__ import annotations
 
@@ -10,17 +10,37 @@ from typing import Any
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.api.kinds import Kind
+from fluxless.apply.census import Census
 from fluxless.kube.connect import RESOURCE_ID, ClusterConfig
-from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.accounts import account_of, user_of
 from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.run import Run
+from fluxless.reconcile.services import Services
+from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.tokens import service_account_token
 
 KEYS = ("value", "value.yaml")
 """Where a Secret holds its kubeconfig unless the spec names the key (CM-15)."""
 
 
-async def open_target(run: KustomizationRun) -> None:
+class TargetRun(Run):
+    """A run over an object that applies others."""
+
+    def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
+        super().__init__(kind, obj, survey, services)
+        self.local = survey.cluster
+        """This cluster, as the tenant: `open_target` sets it."""
+        self.target = survey.cluster
+        """Where objects are applied, as the tenant: `open_target` sets it."""
+
+    @property
+    def census(self) -> Census:
+        """What lives in the target."""
+        return self.survey.census(self.target)
+
+
+async def open_target(run: TargetRun) -> None:
     """Set `run.local` and `run.target`. Ready=False ReconciliationFailed when the cluster cannot be opened."""
     user = account(run)
     run.local = run.cluster.impersonating(user) if user else run.cluster
@@ -37,12 +57,12 @@ async def open_target(run: KustomizationRun) -> None:
     run.target = remote.impersonating(user) if user else remote
 
 
-def account(run: KustomizationRun) -> str:
+def account(run: TargetRun) -> str:
     """The user name of the service account that is impersonated, or empty: own field first, then the app setting."""
     return user_of(run.obj, run.services.settings.default_service_account)
 
 
-async def account_exists(run: KustomizationRun) -> bool:
+async def account_exists(run: TargetRun) -> bool:
     """Whether the account that has to be impersonated is there (KC-92: without it nothing can be deleted)."""
     name = account_of(run.obj, run.services.settings.default_service_account)
     if not name or run.spec.get("kubeConfig"):
@@ -51,7 +71,7 @@ async def account_exists(run: KustomizationRun) -> bool:
     return await run.cluster.get(resource, name, run.ref.namespace) is not None
 
 
-async def explained(run: KustomizationRun, failures: Iterable[Failure]) -> list[Failure]:
+async def explained(run: TargetRun, failures: Iterable[Failure]) -> list[Failure]:
     """The failures, where what is forbidden is so because there is no such account with its own next step."""
     found = list(failures)
     if not any(failure.cls is FailureClass.FORBIDDEN for failure in found) or await account_exists(run):
@@ -59,12 +79,12 @@ async def explained(run: KustomizationRun, failures: Iterable[Failure]) -> list[
     name = account_of(run.obj, run.services.settings.default_service_account)
     step = (
         f"there is no service account {run.ref.namespace}/{name}: spec.serviceAccountName names one of the "
-        "Kustomization's own namespace; create it there, or move the Kustomization to the account"
+        "object's own namespace; create it there, or move the object to the account"
     )
     return [replace(failure, next_step=step) if failure.cls is FailureClass.FORBIDDEN else failure for failure in found]
 
 
-async def _config(run: KustomizationRun, wanted: Mapping[str, Any]) -> ClusterConfig:
+async def _config(run: TargetRun, wanted: Mapping[str, Any]) -> ClusterConfig:
     if secret := wanted.get("secretRef"):
         return await _from_secret(run, str(secret["name"]), str(secret.get("key") or ""))
     name = str(wanted["configMapRef"]["name"])
@@ -74,7 +94,7 @@ async def _config(run: KustomizationRun, wanted: Mapping[str, Any]) -> ClusterCo
     return await _from_config_map(run, name, {key: value.decode(errors="replace") for key, value in data.items()})
 
 
-async def _from_secret(run: KustomizationRun, name: str, key: str) -> ClusterConfig:
+async def _from_secret(run: TargetRun, name: str, key: str) -> ClusterConfig:
     """CM-15; a kubeconfig that runs programs is refused, and one that skips the check of certificates is overruled."""
     data = await run.survey.references(run.cluster).secret(run.ref.namespace, name)
     if data is None:
@@ -86,7 +106,7 @@ async def _from_secret(run: KustomizationRun, name: str, key: str) -> ClusterCon
     return ClusterConfig(label, kubeconfig_inline=found.decode(errors="replace"), verify_tls=True)
 
 
-async def _from_config_map(run: KustomizationRun, name: str, data: Mapping[str, str]) -> ClusterConfig:
+async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -> ClusterConfig:
     """CM-16: no secret anywhere; the identity of the app, or a token of a service account."""
     label, provider = f"{run.cluster.name}/{run.ref.namespace}/{name}", data.get("provider", "")
     if provider == "azure":
@@ -100,7 +120,7 @@ async def _from_config_map(run: KustomizationRun, name: str, data: Mapping[str, 
     raise _stalled(run, f"ConfigMap {name}: provider {provider!r} is not supported; use azure or generic")
 
 
-async def _generic(run: KustomizationRun, data: Mapping[str, str]) -> str:
+async def _generic(run: TargetRun, data: Mapping[str, str]) -> str:
     """A kubeconfig with a token of a service account of ours, made for the audiences that the other cluster wants."""
     name = data.get("serviceAccountName") or "default"
     audiences = [line.strip() for line in data.get("audiences", "").splitlines() if line.strip()]
@@ -118,11 +138,11 @@ async def _generic(run: KustomizationRun, data: Mapping[str, str]) -> str:
     )
 
 
-def _missing(run: KustomizationRun, text: str) -> Problem:
-    step = "create it in the namespace of the Kustomization, or correct spec.kubeConfig"
+def _missing(run: TargetRun, text: str) -> Problem:
+    step = "create it in the namespace of the object, or correct spec.kubeConfig"
     return Problem(Failure(FailureClass.SOURCE_AUTH, text, str(run.ref), next_step=step))
 
 
-def _stalled(run: KustomizationRun, text: str) -> Stalled:
+def _stalled(run: TargetRun, text: str) -> Stalled:
     failure = Failure(FailureClass.VALIDATION, text, str(run.ref), next_step="correct the ConfigMap, then reconcile")
     return Stalled(reasons.RECONCILIATION_FAILED, failure)

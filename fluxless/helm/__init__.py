@@ -1,0 +1,1 @@
+"""HelmReleases: what helm-controller does alone (HR rows)."""

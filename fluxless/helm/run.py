@@ -1,0 +1,112 @@
+"""One step over one HelmRelease: the fields that its phases hand to each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from fluxless.api.kinds import Kind
+from fluxless.charts.chart import Chart
+from fluxless.helm.release import Release
+from fluxless.helm.state import Wanted
+from fluxless.reconcile.interval import seconds
+from fluxless.reconcile.outcome import Outcome, State
+from fluxless.reconcile.records import applied_name, write_json
+from fluxless.reconcile.services import Services
+from fluxless.reconcile.survey import Survey
+from fluxless.reconcile.target import TargetRun
+
+DEFAULT_TIMEOUT = 300.0
+"""Seconds (HR-6)."""
+LONGEST_NAME = 53
+FORCE, RESET = "reconcile.fluxcd.io/forceAt", "reconcile.fluxcd.io/resetAt"
+
+
+class HelmReleaseRun(TargetRun):
+    """The state of the step; every field is set by the phase named beside it."""
+
+    def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
+        super().__init__(kind, obj, survey, services)
+        self.chart: Chart | None = None  # load_chart
+        self.values: dict[str, Any] = {}  # compose_values
+        self.oci_digest = ""  # load_chart
+        self.memory: dict[str, Any] = {}  # recall
+        self.records: list[Release] = []  # release
+        self.did = False
+        """The step has changed the release."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the object asks for."""
+        assert self.chart is not None  # noqa: S101  (load_chart came before)
+        return Wanted(self.chart.name, self.chart.version, self.values, self.oci_digest)
+
+    @property
+    def namespace(self) -> str:
+        """Of the release (HR-8)."""
+        return str(self.spec.get("targetNamespace") or self.ref.namespace)
+
+    @property
+    def storage_namespace(self) -> str:
+        """Of Helm's records (HR-8)."""
+        return str(self.spec.get("storageNamespace") or self.ref.namespace)
+
+    @property
+    def release_name(self) -> str:
+        """HR-7."""
+        if name := self.spec.get("releaseName"):
+            return str(name)
+        target = self.spec.get("targetNamespace")
+        name = f"{target}-{self.ref.name}" if target else self.ref.name
+        if len(name) <= LONGEST_NAME:
+            return name
+        return f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks (HR-6)."""
+        return seconds(self.spec, "interval", 300.0)
+
+    def action_spec(self, action: str) -> Mapping[str, Any]:
+        """`spec.<action>`."""
+        found: dict[str, Any] = self.spec.get(action) or {}
+        return found
+
+    def timeout(self, action: str) -> float:
+        """Seconds for each wait of an action (HR-6)."""
+        return seconds(self.action_spec(action), "timeout", seconds(self.spec, "timeout", DEFAULT_TIMEOUT))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """`status.history`, newest first."""
+        found: list[dict[str, Any]] = self.status.fields.get("history") or []
+        return found
+
+    def asked(self, annotation: str, handled: str) -> bool:
+        """Whether a request by annotation waits, together with the reconcile request that it belongs to (CM-7)."""
+        notes = self.obj["metadata"].get("annotations") or {}
+        token = notes.get(annotation)
+        return (
+            bool(token)
+            and token == notes.get("reconcile.fluxcd.io/requestedAt")
+            and token != self.status.fields.get(handled)
+        )
+
+    @property
+    def revisions(self) -> dict[str, str]:
+        """HR-54."""
+        return {"revision": self.revision}
+
+    @property
+    def memory_name(self) -> str:
+        """The blob of the memory."""
+        return applied_name(self.cluster.name, self.ref)
+
+    async def save_memory(self) -> None:
+        """Keep what later steps need. Raises `StoreUnavailable`."""
+        await write_json(self.services.store, self.memory_name, self.memory)
+
+    def notable(self, outcome: Outcome) -> bool:
+        """Whether the run record is worth keeping."""
+        return self.did or outcome.state not in {State.READY, State.WAITING}

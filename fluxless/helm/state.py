@@ -1,0 +1,167 @@
+"""How does a release stand, and what is to be done about it (HR-60..64)? Pure: no clock, no I/O, table-tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fluxless.helm.release import DEPLOYED, FAILED, UNINSTALLED, Release
+from fluxless.helm.values import digest
+
+
+class State(StrEnum):
+    """Flux's names."""
+
+    ABSENT = "Absent"
+    LOCKED = "Locked"
+    UNMANAGED = "Unmanaged"
+    OUT_OF_SYNC = "OutOfSync"
+    FAILED = "Failed"
+    IN_SYNC = "InSync"
+    UNKNOWN = "Unknown"
+
+
+class Action(StrEnum):
+    """What is done next."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    UNLOCK = "unlock"
+    ROLLBACK = "rollback"
+    UNINSTALL = "uninstall"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the object asks for. `oci_digest` is empty for charts that are not told by their digest."""
+
+    chart_name: str
+    chart_version: str
+    values: Mapping[str, Any]
+    oci_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A state, and why it is that."""
+
+    state: State
+    why: str = ""
+
+
+def determine(last: Release | None, wanted: Wanted, history: list[dict[str, Any]]) -> Found:
+    """HR-60..62. `last` is Helm's newest record, `history` that of the status, newest first."""
+    if last is None:
+        return Found(State.ABSENT, "no release in storage for object")
+    if last.pending:
+        return Found(State.LOCKED, f"release with status '{last.status}'")
+    if last.status == UNINSTALLED:
+        return Found(State.ABSENT, "found uninstalled release in storage")
+    if not history:
+        return Found(State.UNMANAGED, "found existing release in storage")
+    known = history[0]
+    same = (known["name"], known["namespace"], known["version"]) == (last.name, last.namespace, last.version)
+    if not same:
+        return Found(State.UNMANAGED, "release not observed to be made for object")
+    if known["digest"] != last.digest(str(known.get("ociDigest") or "")):
+        return Found(State.UNMANAGED, "release digest verification error")
+    if last.status == FAILED:
+        return Found(State.FAILED)
+    if last.status != DEPLOYED:
+        return Found(State.UNKNOWN, f"unable to determine state for release with status '{last.status}'")
+    return _compared(last, wanted, known)
+
+
+def _compared(last: Release, wanted: Wanted, known: Mapping[str, Any]) -> Found:
+    if (last.chart_name, last.chart_version) != (wanted.chart_name, wanted.chart_version):
+        return Found(State.OUT_OF_SYNC, "release chart changed")
+    if str(known.get("ociDigest") or "") != wanted.oci_digest:
+        return Found(State.OUT_OF_SYNC, "release chart changed")
+    if digest(last.config) != digest(wanted.values):
+        return Found(State.OUT_OF_SYNC, "release config values changed")
+    return Found(State.IN_SYNC)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What the spec says about failures of the action that was tried last (HR-20, HR-23)."""
+
+    action: str
+    retries: int
+    failures: int
+    last_too: bool
+    by: Action
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no retry is left; -1 retries without end."""
+        return self.retries >= 0 and self.failures > self.retries
+
+    @property
+    def remediates(self) -> bool:
+        """Whether the failure at hand is to be undone: the last one only when the spec says so."""
+        return not self.exhausted or self.last_too
+
+
+def remedy(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Remedy | None:
+    """That of the action that was tried last; None when none was."""
+    action = str(status.get("lastAttemptedReleaseAction") or "")
+    if action not in {"install", "upgrade"}:
+        return None
+    said = (spec.get(action) or {}).get("remediation") or {}
+    retries = int(said.get("retries") or 0)
+    if action == "install":
+        last_too, by = bool(said.get("remediateLastFailure")), Action.UNINSTALL
+    else:
+        last_too = bool(said.get("remediateLastFailure", retries != 0))
+        by = Action.UNINSTALL if said.get("strategy") == "uninstall" else Action.ROLLBACK
+    return Remedy(action, retries, int(status.get(f"{action}Failures") or 0), last_too, by)
+
+
+class Exhausted(Exception):
+    """Nothing more is tried until the user changes something: Stalled RetriesExceeded."""
+
+
+def next_action(found: Found, spec: Mapping[str, Any], status: Mapping[str, Any], *, force: bool) -> Action | None:
+    """HR-60, HR-65; None when there is nothing to do. Raises `Exhausted`."""
+    known = remedy(spec, status)
+    if found.state is State.IN_SYNC:
+        return Action.UPGRADE if force else None
+    if found.state is State.LOCKED:
+        return Action.UNLOCK
+    if found.state is State.UNMANAGED:
+        return Action.UPGRADE
+    if found.state is State.FAILED:
+        return _after_failure(known, status, force=force)
+    wanted = Action.INSTALL if found.state is State.ABSENT else Action.UPGRADE
+    if known is not None and known.action == wanted.value and known.exhausted and not force:
+        raise Exhausted
+    return wanted
+
+
+def _after_failure(known: Remedy | None, status: Mapping[str, Any], *, force: bool) -> Action:
+    """Undo it, or try again over it."""
+    if known is None or force:
+        return Action.UPGRADE
+    if known.failures and known.remediates:
+        if known.by is Action.ROLLBACK and rollback_target(status) is None:
+            return Action.UPGRADE if not known.exhausted else _raise()
+        return known.by
+    if known.exhausted:
+        raise Exhausted
+    return Action.UPGRADE
+
+
+def _raise() -> Action:
+    raise Exhausted
+
+
+def rollback_target(status: Mapping[str, Any]) -> int | None:
+    """The version before the failed one that was good (HR-76)."""
+    history: list[dict[str, Any]] = status.get("history") or []
+    for entry in history[1:]:
+        if entry["status"] in {DEPLOYED, "superseded"}:
+            return int(entry["version"])
+    return None

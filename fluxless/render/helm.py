@@ -1,0 +1,107 @@
+"""Runs the real `helm`: an action on one release, with a chart and values on disk. Knows no Flux objects.
+
+What it says goes to nobody as it is: values may stand in it. The last line, which names the failure, is what is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.process import run
+from fluxless.render.binaries import binary
+
+GRACE = 60.0
+"""Seconds that helm may take beyond the timeout of the action: it has several waits."""
+WORDS = 2000
+"""Characters of helm's report that a message keeps."""
+RENDERER = "fluxless"
+
+
+class HelmFailed(Problem):
+    """The action has failed; the words are helm's."""
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(Failure(FailureClass.BUILD, message, next_step=next_step))
+
+
+async def helm(
+    arguments: Sequence[str],
+    server: str,
+    namespace: str,
+    *,
+    timeout: float,
+    values: Mapping[str, Any] | None = None,
+    post_render: Mapping[str, Any] | None = None,
+) -> str:
+    """Run one action to its end against an API server; what it printed. `post_render` is what `post_render.py` does to
+    every rendered object. Raises `HelmFailed`, `ProcessProblem`.
+    """
+    executable = await binary("helm")
+    with tempfile.TemporaryDirectory(prefix="fluxless-helm-") as name:
+        home = Path(name)
+        (home / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
+        command: list[str | Path] = [executable, *arguments, "--namespace", namespace]
+        if values is not None:
+            (home / "values.json").touch(mode=0o600)
+            (home / "values.json").write_text(json.dumps(values))
+            command += ["--values", home / "values.json"]
+        if post_render is not None:
+            _plugin(home, post_render)
+            command += ["--post-renderer", RENDERER]
+        environment = {
+            "HOME": name,
+            "PATH": os.environ.get("PATH", ""),
+            "KUBECONFIG": str(home / "kubeconfig"),
+            "HELM_CACHE_HOME": str(home / "cache"),
+            "HELM_CONFIG_HOME": str(home / "config"),
+            "HELM_DATA_HOME": str(home / "data"),
+            "HELM_PLUGINS": str(home / "plugins"),
+            "HELM_NO_ANALYTICS": "1",
+        }
+        finished = await run(command, env=environment, timeout=timeout + GRACE)
+    if finished.code != 0:
+        raise HelmFailed(_words(finished.stderr.decode(errors="replace")) or f"helm ended with {finished.code}")
+    return finished.stdout.decode(errors="replace")
+
+
+def _kubeconfig(server: str) -> dict[str, Any]:
+    """A kubeconfig without any secret: the door knows who we are."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "door", "cluster": {"server": server}}],
+        "contexts": [{"name": "door", "context": {"cluster": "door", "user": "door"}}],
+        "users": [{"name": "door", "user": {}}],
+        "current-context": "door",
+    }
+
+
+def _plugin(home: Path, wanted: Mapping[str, Any]) -> None:
+    """Helm 4 post-renders by plugins: ours is this Python with one module of ours."""
+    folder = home / "plugins" / RENDERER
+    folder.mkdir(parents=True)
+    task = folder / "wanted.json"
+    task.write_text(json.dumps(wanted))
+    script = Path(__file__).with_name("post_render.py")
+    plugin = {
+        "apiVersion": "v1",
+        "type": "postrenderer/v1",
+        "name": RENDERER,
+        "version": "1.0.0",
+        "runtime": "subprocess",
+        "runtimeConfig": {"platformCommand": [{"command": sys.executable, "args": [str(script), str(task)]}]},
+    }
+    (folder / "plugin.yaml").write_text(json.dumps(plugin))
+
+
+def _words(stderr: str) -> str:
+    """The error, in one line; warnings and hints come before it."""
+    text = stderr.rpartition("Error: ")[2] if "Error: " in stderr else stderr
+    return " ".join(text.split())[:WORDS]
