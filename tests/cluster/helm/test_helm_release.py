@@ -1,14 +1,21 @@
 """HelmRelease with the real helm on a real API server (HR rows)."""
 
+import base64
+import gzip
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from fluxless.helm.release import read
-from tests.support.charts import ChartServer, packed
+from fluxless.oci import media
+from tests.support.charts import ChartServer, packed, push_chart
 from tests.support.flux import SOURCE, Flux, Obj, message, ready
+from tests.support.registry import Images
+from tests.support.repositories import Repo, config_map
 
 pytestmark = pytest.mark.cluster
 API, RELEASE = "helm.toolkit.fluxcd.io/v2", "HelmRelease"
@@ -88,3 +95,229 @@ async def test_a_chart_is_released_upgraded_and_uninstalled(flux: Flux, charts: 
     assert await flux.get("v1", "ConfigMap", "app") is None
     assert await _records(flux) == {}
     assert await flux.get(SOURCE, "HelmChart", f"{flux.namespace}-app") is None
+
+
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: x}}
+  template:
+    metadata: {labels: {app: x}}
+    spec:
+      {{- if .Values.bad }}
+      nodeSelector: {nowhere: "true"}
+      {{- end }}
+      containers: [{name: x, image: "x:{{ .Values.tag }}"}]
+"""
+REJECTED = """apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Values.name }}
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def repository(flux: Flux, charts: ChartServer) -> ChartServer:
+    """The HelmRepository `repo`, with a chart of a ConfigMap that may be refused, and one of a Deployment."""
+    charts.add(
+        "named", "1.0.0", packed("named", "1.0.0", {"templates/x.yaml": REJECTED, "values.yaml": "name: good\n"})
+    )
+    charts.add(
+        "deployed", "1.0.0", packed("deployed", "1.0.0", {"templates/x.yaml": DEPLOYMENT, "values.yaml": "tag: a\n"})
+    )
+    await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
+    return charts
+
+
+async def _of(flux: Flux, chart: str, name: str = "app", **spec: Any) -> None:
+    source = {"kind": "HelmRepository", "name": "repo"}
+    await flux.put(
+        API, RELEASE, name, {"interval": "10m", "chart": {"spec": {"chart": chart, "sourceRef": source}}, **spec}
+    )
+
+
+async def test_objects_say_whose_they_are(flux: Flux, repository: ChartServer) -> None:
+    """HR-30, HR-73, HR-74."""
+    await _of(flux, "web", commonMetadata={"labels": {"team": "a"}, "annotations": {"note": "b"}})
+    await flux.run(patience=5)
+    assert ready(await _the(flux))[0] == "True"
+    made = await flux.get("v1", "ConfigMap", "app")
+    assert made is not None
+    labels = made["metadata"]["labels"]
+    assert labels["helm.toolkit.fluxcd.io/name"] == "app"
+    assert labels["helm.toolkit.fluxcd.io/namespace"] == flux.namespace
+    assert labels["team"] == "a"
+    assert made["metadata"]["annotations"]["note"] == "b"
+    assert {entry["manager"] for entry in made["metadata"]["managedFields"]} == {"helm-controller"}
+
+
+async def test_values_come_from_everywhere(flux: Flux, repository: ChartServer) -> None:
+    """HR-71; what is missing is named, and its coming starts the release."""
+    await _of(
+        flux,
+        "web",
+        values={"b": 1},
+        valuesFrom=[
+            {"kind": "Secret", "name": "values"},
+            {"kind": "ConfigMap", "name": "single", "valuesKey": "one", "targetPath": "a"},
+            {"kind": "ConfigMap", "name": "none", "optional": True},
+        ],
+    )
+    await flux.run(patience=0.3)
+    found = await _the(flux)
+    assert ready(found) == ("False", "ValuesError")
+    assert f"could not resolve Secret chart values reference '{flux.namespace}/values'" in message(found)
+    await flux.secret("values", {"values.yaml": "a: of-secret\n"})
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "single", "namespace": flux.namespace}}
+    await flux.cluster.apply({**body, "data": {"other": "x"}}, manager="user")
+    await flux.request(RELEASE, "app")
+    await flux.run(patience=0.3)
+    assert "it has other; correct valuesKey" in message(await _the(flux))
+    await flux.cluster.apply({**body, "data": {"one": "of-map"}}, manager="user")
+    await flux.request(RELEASE, "app")
+    await flux.run(patience=5)
+    assert ready(await _the(flux)) == ("True", "InstallSucceeded")
+    assert (await flux.get("v1", "ConfigMap", "app"))["data"]["a"] == "of-map"  # type: ignore[index]
+
+
+async def test_a_failed_install_is_undone_and_tried_again_as_often_as_it_may(
+    flux: Flux, repository: ChartServer
+) -> None:
+    """HR-20, HR-64."""
+    await _of(flux, "named", values={"name": "Not_A_Name"}, install={"remediation": {"retries": 1}})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("False", "RetriesExceeded"), message(found)
+    assert "Failed to install after 2 attempt(s)" in message(found)
+    assert message(found, "Stalled") != "None"
+    assert found["status"]["installFailures"] == 2
+    events = [event["reason"] for event in await flux.events("app")]
+    assert events.count("InstallFailed") >= 1
+    assert "UninstallSucceeded" in events
+    await _of(flux, "named", values={"name": "good"})
+    await flux.run(patience=5)
+    assert ready(await _the(flux)) == ("True", "UpgradeSucceeded")  # over the failed install, which was left
+    assert "installFailures" not in (await _the(flux))["status"]
+
+
+async def test_a_failed_upgrade_is_rolled_back(flux: Flux, repository: ChartServer) -> None:
+    """HR-23, HR-76."""
+    await _of(flux, "named")
+    await flux.run(patience=5)
+    await _of(
+        flux,
+        "named",
+        values={"name": "Not_A_Name"},
+        upgrade={"remediation": {"retries": 0, "remediateLastFailure": True}},
+    )
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("False", "RetriesExceeded"), message(found)
+    assert message(found, "Remediated").startswith("Helm rollback to previous release")
+    assert await _records(flux) == {1: "superseded", 2: "failed", 3: "deployed"}
+    assert await flux.get("v1", "ConfigMap", "good") is not None
+
+
+async def test_a_release_that_does_not_become_ready_has_failed(flux: Flux, repository: ChartServer) -> None:
+    await _of(flux, "deployed", timeout="4s", values={"bad": True})
+    await flux.run(patience=6)
+    found = await _the(flux)
+    assert ready(found)[0] == "False"
+    assert "Helm install failed" in message(found, "Released")
+    assert "timeout waiting for" in message(found, "Released")
+    assert list((await _records(flux)).values()) == ["failed"]
+
+
+async def test_a_release_that_somebody_died_over_is_recovered(flux: Flux, repository: ChartServer) -> None:
+    """HR-60: no `another operation is in progress`."""
+    await _of(flux, "web")
+    await flux.run(patience=5)
+    resource = await flux.cluster.resource("v1", "Secret")
+    (secret,) = await flux.cluster.list(resource, flux.namespace, labels="owner=helm,name=app")
+    record = read(secret)
+    document = json.loads(record.text)
+    document["info"]["status"], document["version"] = "pending-upgrade", 2
+    packed_record = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(document).encode()))).decode()
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "helm.sh/release.v1",
+        "metadata": {
+            "name": "sh.helm.release.v1.app.v2",
+            "namespace": flux.namespace,
+            "labels": {"owner": "helm", "name": "app", "version": "2", "status": "pending-upgrade"},
+        },
+        "data": {"release": packed_record},
+    }
+    await flux.cluster.create(body)
+    await _of(flux, "web", values={"a": 9})
+    await flux.run(patience=5)
+    assert ready(await _the(flux)) == ("True", "UpgradeSucceeded"), message(await _the(flux))
+    assert (await _records(flux))[2] == "failed"
+    assert (await flux.get("v1", "ConfigMap", "app"))["data"]["a"] == "9"  # type: ignore[index]
+    assert "PendingRelease" in [event["reason"] for event in await flux.events("app")]
+
+
+async def test_a_chart_of_a_registry_goes_elsewhere(
+    flux: Flux, repository: ChartServer, images: Images, tmp_path: Path
+) -> None:
+    """HR-5, HR-8, HR-68: the records stay with the object."""
+    await push_chart(images, tmp_path, "web", "1.2.3", packed("web", "1.2.3", CHART))
+    selector = {"mediaType": media.HELM_CHART, "operation": "copy"}
+    below = Images(images.repository.host, f"{images.repository.path}/web")
+    await flux.oci(below, ref={"tag": "1.2.3"}, layerSelector=selector)
+    target = f"{flux.namespace}-x"
+    spec = {"interval": "10m", "chartRef": {"kind": "OCIRepository", "name": "repo"}, "targetNamespace": target}
+    await flux.put(API, RELEASE, "app", {**spec, "install": {"createNamespace": True}})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "InstallSucceeded"), message(found)
+    entry = found["status"]["history"][0]
+    digest = (await flux.source_of("OCIRepository"))["status"]["artifact"]["revision"].partition("@")[2]
+    assert entry["chartVersion"] == f"1.2.3+{digest.partition(':')[2][:12]}"
+    assert entry["ociDigest"] == digest
+    name = f"{target}-app"
+    assert (entry["name"], entry["namespace"]) == (name, target)
+    made = await flux.get("v1", "ConfigMap", name, target)
+    assert made is not None
+    assert made["data"]["namespace"] == target
+    assert await _records(flux, name) == {1: "deployed"}
+    resource = await flux.cluster.resource("v1", "Secret")
+    assert await flux.cluster.list(resource, target, labels="owner=helm") == []
+    before = found["status"]
+    await flux.request(RELEASE, "app")
+    await flux.run(patience=5)
+    assert (await _the(flux))["status"]["history"] == before["history"]
+    await flux.delete(API, RELEASE, "app")
+    await flux.run(patience=5)
+    assert await flux.get("v1", "ConfigMap", name, target) is None
+    await flux.cluster.delete(await flux.cluster.resource("v1", "Namespace"), target)
+
+
+async def test_a_release_waits_for_a_kustomization_and_the_other_way_round(
+    flux: Flux, repository: ChartServer, repo: Repo
+) -> None:
+    """HR-9, across kinds."""
+    repo.push({"one/a.yaml": config_map("one"), "two/b.yaml": config_map("two")})
+    await flux.source(repo, "git")
+    await flux.kustomization("one", "git", path="./one")
+    await _of(flux, "web", dependsOn=[{"kind": "Kustomization", "name": "one"}])
+    await flux.kustomization("two", "git", path="./two", dependsOn=[{"kind": "HelmRelease", "name": "app"}])
+    await flux.run(patience=5)
+    assert ready(await _the(flux))[0] == "True"
+    assert ready(await flux.ks("two"))[0] == "True"
+
+
+@pytest.mark.parametrize(
+    "field", [{"postRenderers": [{"kustomize": {}}]}, {"driftDetection": {"mode": "warn"}}, {"test": {"enable": True}}]
+)
+async def test_what_is_not_built_is_refused(flux: Flux, repository: ChartServer, field: dict[str, Any]) -> None:
+    await _of(flux, "web", **field)
+    await flux.run(patience=1)
+    found = await _the(flux)
+    assert ready(found) == ("False", "UnsupportedField")
+    assert f"spec.{next(iter(field))} is not supported" in message(found)
+    assert await _records(flux) == {}
