@@ -41,8 +41,7 @@ async def install(run: HelmReleaseRun) -> None:
     flags = ["--skip-crds", *_common(run, "install")]
     flags += ["--create-namespace"] if said.get("createNamespace") and run.spec.get("targetNamespace") else []
     flags += ["--replace"] if said.get("replace") else []
-    on_server = said.get("serverSideApply", True)
-    flags += ["--server-side=true", "--force-conflicts"] if on_server else ["--server-side=false"]
+    flags += _side(run, "enabled" if said.get("serverSideApply", True) else "disabled")
     await _with_chart(run, ["install", run.release_name], flags, run.timeout("install"))
 
 
@@ -53,8 +52,8 @@ async def upgrade(run: HelmReleaseRun) -> None:
     flags = [*_common(run, "upgrade"), f"--history-max={run.spec.get('maxHistory', MAX_HISTORY)}"]
     flags += ["--cleanup-on-fail"] if said.get("cleanupOnFail") else []
     flags += ["--reuse-values"] if said.get("preserveValues") else ["--reset-values"]
-    mode = {"enabled": "true", "disabled": "false"}.get(str(said.get("serverSideApply")), "auto")
-    flags += [f"--server-side={mode}"] + (["--force-replace"] if said.get("force") and mode == "false" else [])
+    flags += _side(run, said.get("serverSideApply"))
+    flags += ["--force-replace"] if said.get("force") and "--server-side=false" in flags else []
     await _with_chart(run, ["upgrade", run.release_name], flags, run.timeout("upgrade"))
 
 
@@ -63,6 +62,7 @@ async def rollback(run: HelmReleaseRun, version: int) -> None:
     said = run.action_spec("rollback")
     flags = ["--no-hooks"] if said.get("disableHooks") else []
     flags += ["--cleanup-on-fail"] if said.get("cleanupOnFail") else []
+    flags += _side(run, said.get("serverSideApply"))
     flags += [f"--history-max={run.spec.get('maxHistory', MAX_HISTORY)}", _limit(run, "rollback")]
     async with _door(run) as server:
         await helm(
@@ -70,16 +70,16 @@ async def rollback(run: HelmReleaseRun, version: int) -> None:
         )
 
 
-async def uninstall(run: HelmReleaseRun) -> None:
-    """HR-27; objects that are gone already are fine."""
+async def uninstall(run: HelmReleaseRun, name: str, namespace: str, records: str) -> None:
+    """HR-27, of this release with its records there; what is gone already is fine."""
     said = run.action_spec("uninstall")
     flags = ["--ignore-not-found", f"--cascade={said.get('deletionPropagation') or 'background'}"]
     flags += ["--no-hooks"] if said.get("disableHooks") else []
     flags += ["--keep-history"] if said.get("keepHistory") else []
     flags += [] if said.get("disableWait") else ["--wait"]
     flags.append(_limit(run, "uninstall"))
-    async with _door(run) as server:
-        await helm(["uninstall", run.release_name, *flags], server, run.namespace, timeout=run.timeout("uninstall"))
+    async with opened(run.target, Door(MANAGER, namespace, records)) as server:
+        await helm(["uninstall", name, *flags], server, namespace, timeout=run.timeout("uninstall"))
 
 
 async def mark_failed(run: HelmReleaseRun, record: Release, description: str) -> None:
@@ -115,6 +115,13 @@ def _common(run: HelmReleaseRun, action: str) -> list[str]:
     flags += ["--skip-schema-validation"] if said.get("disableSchemaValidation") else []
     flags += [] if said.get("disableTakeOwnership") else ["--take-ownership"]
     return [*flags, _limit(run, action)]
+
+
+def _side(run: HelmReleaseRun, said: object) -> list[str]:
+    """HR-22: as before unless the spec says otherwise; fields that others have taken are taken back, as in Flux."""
+    before = bool(run.records) and run.records[0].on_server
+    on_server = said == "enabled" or (said != "disabled" and before)
+    return ["--server-side=true", "--force-conflicts"] if on_server else ["--server-side=false"]
 
 
 def _limit(run: HelmReleaseRun, action: str) -> str:

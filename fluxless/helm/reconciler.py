@@ -55,10 +55,7 @@ class HelmReleaseController:
         """HR-77."""
         if not run.spec.get("suspend") and run.history:
             await open_target(run)
-            await actions.uninstall(run)
-            last = run.history[0]
-            text = f"Helm uninstall succeeded for release {_full(last)} with chart {_chart(last)}"
-            run.tell(Event("Normal", "UninstallSucceeded", text, run.revisions))
+            await _uninstall_known(run)
         await remove_chart(run)
         await run.services.store.delete(run.memory_name)
         return Outcome(OutcomeState.GONE)
@@ -79,6 +76,15 @@ class HelmReleaseController:
         return run.revisions
 
 
+async def _uninstall_known(run: HelmReleaseRun) -> None:
+    """The release as the status knows it, wherever the spec says that it should be now."""
+    last = run.history[0]
+    records = str(run.status.fields.get("storageNamespace") or run.storage_namespace)
+    await actions.uninstall(run, last["name"], last["namespace"], records)
+    text = f"Helm uninstall succeeded for release {_full(last)} with chart {_chart(last)}"
+    run.tell(Event("Normal", "UninstallSucceeded", text, run.revisions))
+
+
 async def check_dependencies(run: HelmReleaseRun) -> None:
     """Ready=False DependencyNotReady until every dependency is ready (HR-80)."""
     wait_for_others(run)
@@ -89,6 +95,12 @@ async def refuse_unbuilt(run: HelmReleaseRun) -> None:
     drift = (run.spec.get("driftDetection") or {}).get("mode", "disabled") != "disabled"
     wanted = {"postRenderers": bool(run.spec.get("postRenderers")), "driftDetection": drift}
     wanted["test"] = bool((run.spec.get("test") or {}).get("enable"))
+    for action in ("install", "upgrade"):
+        retries = (run.action_spec(action).get("strategy") or {}).get("name") == "RetryOnFailure"
+        wanted[f"{action}.strategy: RetryOnFailure"] = retries
+    in_place = run.action_spec("upgrade").get("chartNameChangeStrategy") == "InPlaceUpdate"
+    wanted["upgrade.chartNameChangeStrategy: InPlaceUpdate"] = in_place
+    wanted["waitStrategy: legacy"] = (run.spec.get("waitStrategy") or {}).get("name") == "legacy"
     fields = [f"spec.{name}" for name, used in wanted.items() if used]
     if fields:
         text = f"{', '.join(fields)} is not supported by this version of Fluxless"
@@ -114,7 +126,6 @@ async def forget_failures(run: HelmReleaseRun) -> None:
         lastAttemptedRevision=run.revision,
         lastAttemptedRevisionDigest=run.oci_digest or None,
         lastAttemptedConfigDigest=digest(run.values),
-        storageNamespace=run.storage_namespace,
     )
     if not same or run.asked(RESET, "lastHandledResetAt"):
         _handled(run, RESET, "lastHandledResetAt")
@@ -125,7 +136,23 @@ def _handled(run: HelmReleaseRun, annotation: str, field: str) -> None:
         run.status.set(**{field: token})
 
 
-async def release(run: HelmReleaseRun) -> None:
+async def leave_old_target(run: HelmReleaseRun) -> None:
+    """HR-63: a release that was elsewhere, had another name or was of another chart goes before the new one comes."""
+    last = run.history[0] if run.history else None
+    if last is not None:
+        before = (last["name"], last["namespace"], run.status.fields.get("storageNamespace") or run.storage_namespace)
+        moved = before != (run.release_name, run.namespace, run.storage_namespace)
+        if moved or last["chartName"] != run.wanted.chart_name:
+            run.did = True
+            await run.write_status()
+            await _uninstall_known(run)
+            run.status.set(history=None, inventory=None)
+            run.memory = {}
+            await run.save_memory()
+    run.status.set(storageNamespace=run.storage_namespace)
+
+
+async def release(run: HelmReleaseRun) -> Outcome | None:
     """Determine and act (HR-60..65). Released, Remediated; Stalled RetriesExceeded."""
     done: set[Action] = set()
     for _ in range(MOST_ACTIONS):
@@ -143,10 +170,10 @@ async def release(run: HelmReleaseRun) -> None:
         try:
             action = next_action(found, run.spec, run.status.fields, force=force)
         except Exhausted:
-            raise _exhausted(run) from None
+            return _exhausted(run)
         if action is None:
             _in_sync(run, last)
-            return
+            return None
         if action in done:
             raise _try_again(run)
         done.add(action)
@@ -154,7 +181,9 @@ async def release(run: HelmReleaseRun) -> None:
             run.status.set(history=None)
         await _act(run, action, last)
         if action in {Action.ROLLBACK, Action.UNINSTALL}:
-            raise _try_again(run) if not _is_exhausted(run) else _exhausted(run)
+            if _is_exhausted(run):
+                return _exhausted(run)
+            raise _try_again(run)
     raise Transient("ReconcileError", Failure(FailureClass.INTERNAL, "the release does not settle; it is tried again"))
 
 
@@ -200,7 +229,7 @@ async def _run(run: HelmReleaseRun, action: Action) -> None:
     elif action is Action.UPGRADE:
         await actions.upgrade(run)
     elif action is Action.UNINSTALL:
-        await actions.uninstall(run)
+        await actions.uninstall(run, run.release_name, run.namespace, run.storage_namespace)
     else:
         version = rollback_target(run.status.fields)
         assert version is not None  # noqa: S101  (next_action has looked)
@@ -366,14 +395,17 @@ def _is_exhausted(run: HelmReleaseRun) -> bool:
     return known is not None and known.exhausted
 
 
-def _exhausted(run: HelmReleaseRun) -> Ended:
+def _exhausted(run: HelmReleaseRun) -> Outcome:
+    """Stalled says that nothing more is tried, Ready what went wrong."""
     known = remedy(run.spec, run.status.fields)
     action, failures = (known.action, known.failures) if known is not None else ("release", 0)
-    why = str((run.status.condition(RELEASED) or {}).get("message") or "")
-    text = f"Failed to {action} after {failures} attempt(s)" + (f": {why}" if why else "")
     step = "correct the chart or the values; `flux reconcile helmrelease --reset` tries again as it is"
-    failure = Failure(FailureClass.HEALTH, text, str(run.ref), next_step=step)
-    return Stalled("RetriesExceeded", failure, event=False)
+    run.status.unmark("Reconciling")
+    run.status.mark("Stalled", "True", "RetriesExceeded", f"Failed to {action} after {failures} attempt(s) — {step}")
+    said = run.status.condition(REMEDIATED) or run.status.condition(RELEASED) or {}
+    run.status.mark("Ready", "False", str(said.get("reason") or "ReconcileError"), str(said.get("message") or ""))
+    run.status.set(observedGeneration=run.generation)
+    return Outcome(OutcomeState.STALLED, None, "RetriesExceeded", run.revision)
 
 
 def _try_again(run: HelmReleaseRun) -> Ended:
@@ -404,5 +436,6 @@ PHASES = (
     compose_values,
     load_chart,
     forget_failures,
+    leave_old_target,
     release,
 )

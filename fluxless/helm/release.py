@@ -64,6 +64,11 @@ class Release:
         return str(self.chart.get("version") or "")
 
     @property
+    def on_server(self) -> bool:
+        """Whether it was applied on the server."""
+        return _members(self.text).get("apply_method") == '"ssa"'
+
+    @property
     def full_name(self) -> str:
         """As Flux's messages name it."""
         return f"{self.namespace}/{self.name}.v{self.version}"

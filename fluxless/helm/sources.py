@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api import conditions, reasons
+from fluxless.api.duration import parse_duration
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.kinds import HELM_CHART
 from fluxless.charts import versions
@@ -22,6 +23,8 @@ from fluxless.reconcile.world import Ref
 MANAGER = "helm-controller"
 OWNER = "helm.toolkit.fluxcd.io"
 NOT_READY = "SourceNotReady"
+GONE = 2.0
+"""Seconds until the next look for an artifact that its source makes again: nothing else tells of it."""
 
 
 async def make_chart(run: HelmReleaseRun) -> None:
@@ -36,8 +39,10 @@ async def make_chart(run: HelmReleaseRun) -> None:
     if known is not None and _same(known, body):
         return
     await run.keep()
-    await run.cluster.apply(body, manager=MANAGER)
+    made = await run.cluster.apply(body, manager=MANAGER)
     run.status.set(helmChart=f"{ref.namespace}/{ref.name}")
+    if known is not None and made["metadata"].get("generation") == known["metadata"].get("generation"):
+        return
     verb = "Created" if known is None else "Configured"
     text = f"{verb} HelmChart/{ref.namespace}/{ref.name}"
     run.tell(Event("Normal", "HelmChartCreated" if known is None else "HelmChartConfigured", text, {}))
@@ -65,10 +70,10 @@ def _wanted(run: HelmReleaseRun, template: dict[str, Any], ref: Ref) -> dict[str
 
 def _same(known: dict[str, Any], body: dict[str, Any]) -> bool:
     """Whether the API server has what we would apply; what it has added is its own."""
-    spec = known.get("spec") or {}
-    labels = known["metadata"].get("labels") or {}
-    mine = body["metadata"]["labels"]
-    return spec == body["spec"] and all(labels.get(key) == value for key, value in mine.items())
+    theirs, ours = dict(known.get("spec") or {}), dict(body["spec"])
+    intervals = {parse_duration(str(spec.pop("interval", "0s"))) for spec in (theirs, ours)}
+    labels, mine = known["metadata"].get("labels") or {}, body["metadata"]["labels"]
+    return theirs == ours and len(intervals) == 1 and all(labels.get(key) == value for key, value in mine.items())
 
 
 def _check_access(run: HelmReleaseRun, ref: Ref) -> None:
@@ -107,16 +112,16 @@ async def _fetch(run: HelmReleaseRun, artifact: dict[str, Any], ref: Ref) -> Any
     with tempfile.TemporaryDirectory(prefix="fluxless-chart-") as folder:
         archive = Path(folder) / "chart.tgz"
         if not await run.services.store.get_file(str(artifact["path"]), archive):
-            raise _not_ready(run, ref, "its artifact is gone; it is made again")
+            raise _not_ready(run, ref, "its artifact is gone; it is made again", GONE)
         return await asyncio.to_thread(load_archive, archive, f"the chart of {ref.kind} '{ref.name}'")
 
 
-def _not_ready(run: HelmReleaseRun, ref: Ref, why: str) -> Waiting:
+def _not_ready(run: HelmReleaseRun, ref: Ref, why: str, again: float = 0.0) -> Waiting:
     text = f"{ref.kind} '{ref.namespace}/{ref.name}' is not ready: {why}"
     return Waiting(
         NOT_READY,
         Failure(FailureClass.DEPENDENCY, text, str(run.ref)),
-        retry_after=run.services.settings.requeue_dependency,
+        retry_after=again or run.services.settings.requeue_dependency,
         event=False,
     )
 

@@ -11,7 +11,9 @@ import pytest
 import pytest_asyncio
 
 from fluxless.helm.release import read
+from fluxless.kube.door import Door, opened
 from fluxless.oci import media
+from fluxless.render.helm import helm
 from tests.support.charts import ChartServer, packed, push_chart
 from tests.support.flux import SOURCE, Flux, Obj, message, ready
 from tests.support.registry import Images
@@ -190,9 +192,8 @@ async def test_a_failed_install_is_undone_and_tried_again_as_often_as_it_may(
     await _of(flux, "named", values={"name": "Not_A_Name"}, install={"remediation": {"retries": 1}})
     await flux.run(patience=5)
     found = await _the(flux)
-    assert ready(found) == ("False", "RetriesExceeded"), message(found)
-    assert "Failed to install after 2 attempt(s)" in message(found)
-    assert message(found, "Stalled") != "None"
+    assert ready(found) == ("False", "InstallFailed"), message(found)
+    assert message(found, "Stalled").startswith("Failed to install after 2 attempt(s)")
     assert found["status"]["installFailures"] == 2
     events = [event["reason"] for event in await flux.events("app")]
     assert events.count("InstallFailed") >= 1
@@ -215,7 +216,8 @@ async def test_a_failed_upgrade_is_rolled_back(flux: Flux, repository: ChartServ
     )
     await flux.run(patience=5)
     found = await _the(flux)
-    assert ready(found) == ("False", "RetriesExceeded"), message(found)
+    assert ready(found) == ("False", "RollbackSucceeded"), message(found)
+    assert message(found, "Stalled").startswith("Failed to upgrade after 1 attempt(s)")
     assert message(found, "Remediated").startswith("Helm rollback to previous release")
     assert await _records(flux) == {1: "superseded", 2: "failed", 3: "deployed"}
     assert await flux.get("v1", "ConfigMap", "good") is not None
@@ -321,3 +323,56 @@ async def test_what_is_not_built_is_refused(flux: Flux, repository: ChartServer,
     assert ready(found) == ("False", "UnsupportedField")
     assert f"spec.{next(iter(field))} is not supported" in message(found)
     assert await _records(flux) == {}
+
+
+async def test_a_release_that_moves_is_uninstalled_first(flux: Flux, repository: ChartServer) -> None:
+    """HR-63: another name, then another chart."""
+    await _of(flux, "web")
+    await flux.run(patience=5)
+    await _of(flux, "web", releaseName="other")
+    await flux.run(patience=5)
+    assert ready(await _the(flux)) == ("True", "InstallSucceeded"), message(await _the(flux))
+    assert await _records(flux) == {}
+    assert await _records(flux, "other") == {1: "deployed"}
+    assert await flux.get("v1", "ConfigMap", "app") is None
+    await _of(flux, "named", releaseName="other")
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "InstallSucceeded"), message(found)
+    assert [entry["chartName"] for entry in found["status"]["history"]] == ["named"]
+    assert await flux.get("v1", "ConfigMap", "other") is None
+    assert await flux.get("v1", "ConfigMap", "good") is not None
+
+
+async def test_what_somebody_else_did_with_helm_is_noticed(flux: Flux, repository: ChartServer) -> None:
+    """HR-62: a rollback by hand, and a release that was there before the object."""
+    await _of(flux, "web", values={"a": 1})
+    await flux.run(patience=5)
+    await _of(flux, "web", values={"a": 2})
+    await flux.run(patience=5)
+    async with opened(flux.cluster, Door("helm", flux.namespace, flux.namespace)) as door:
+        await helm(["rollback", "app", "1", "--force-conflicts"], door, flux.namespace, timeout=30)
+    assert (await flux.get("v1", "ConfigMap", "app"))["data"]["a"] == "1"  # type: ignore[index]
+    await flux.request(RELEASE, "app")
+    await flux.run(patience=5)
+    assert (await flux.get("v1", "ConfigMap", "app"))["data"]["a"] == "2"  # type: ignore[index]
+    assert await _records(flux) == {1: "superseded", 2: "superseded", 3: "superseded", 4: "deployed"}
+
+
+async def test_a_secret_of_a_chart_stays_where_it_belongs(flux: Flux, charts: ChartServer) -> None:
+    """Only Helm's own records go to the storage namespace."""
+    template = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: own\nstringData:\n  a: sh.helm.release.v1.x\n"
+    charts.add("secret", "1.0.0", packed("secret", "1.0.0", {"templates/x.yaml": template}))
+    await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
+    target = f"{flux.namespace}-y"
+    for on_server in (True, False):
+        name = f"app-{str(on_server).lower()}"
+        install = {"createNamespace": True, "serverSideApply": on_server}
+        await _of(flux, "secret", name, targetNamespace=target, install=install)
+        await flux.run(patience=5)
+        assert ready(await _the(flux, name))[0] == "True", message(await _the(flux, name))
+        assert await flux.get("v1", "Secret", "own", target) is not None
+        assert await flux.get("v1", "Secret", "own") is None
+        await flux.delete(API, RELEASE, name)
+        await flux.run(patience=5)
+    await flux.cluster.delete(await flux.cluster.resource("v1", "Namespace"), target)
