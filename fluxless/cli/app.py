@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fluxless.api.duration import parse_duration
-from fluxless.cli import creates, previews, registry, reports, secret_commands, source_commands, verbs
+from fluxless.cli import (
+    creates,
+    previews,
+    registry,
+    release_commands,
+    reports,
+    secret_commands,
+    source_commands,
+    verbs,
+)
 from fluxless.cli.flags import AppCluster
 from fluxless.cli.session import Session, console, run, run_plain
 
@@ -22,6 +31,8 @@ app.add_typer(creates.create, name="create")
 creates.create.add_typer(source_commands.source, name="source")
 creates.create.add_typer(secret_commands.secret, name="secret")
 creates.create.command("receiver")(source_commands.create_receiver)
+creates.create.command("helmrelease")(release_commands.create_helmrelease)
+creates.create.command("hr", hidden=True)(release_commands.create_helmrelease)
 app.add_typer(secret_commands.trigger, name="trigger")
 app.add_typer(previews.build, name="build")
 app.add_typer(previews.diff, name="diff")

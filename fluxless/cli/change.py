@@ -15,7 +15,7 @@ from fluxless.api.timestamps import format_timestamp
 from fluxless.cli.get import revision_of
 from fluxless.cli.session import Session, wrong
 from fluxless.kube.client import Cluster
-from fluxless.reconcile.dependencies import source_of
+from fluxless.reconcile.dependencies import chart_of, source_of
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 
 POLL = 0.3
@@ -32,20 +32,31 @@ async def find(cluster: Cluster, kind: Kind, namespace: str, name: str) -> dict[
 
 
 async def reconcile(
-    cluster: Cluster, session: Session, kind: Kind, name: str, out: Console, *, with_source: bool = False, now: float
+    cluster: Cluster,
+    session: Session,
+    kind: Kind,
+    name: str,
+    out: Console,
+    *,
+    now: float,
+    with_source: bool = False,
+    also: tuple[str, ...] = (),
 ) -> None:
-    """Ask for a reconciliation and wait until it is done. Raises `Problem` when it ends badly."""
+    """Ask for a reconciliation and wait until it is done; `also` are annotations that get the same token. Raises
+    `Problem` when it ends badly.
+    """
     obj = await find(cluster, kind, session.namespace, name)
     if (obj.get("spec") or {}).get("suspend"):
         raise wrong(f"{kind.kind} {name} is suspended", "resume it first")
-    source = source_of(obj)
+    source = chart_of(obj) or source_of(obj)
     if with_source and source is not None:
         inner = Session(**{field: getattr(session, field) for field in Session.__slots__})
         inner.namespace = source.namespace
-        await reconcile(cluster, inner, by_name(source.kind), source.name, out, now=now)
+        deeper = source.kind == "HelmChart"
+        await reconcile(cluster, inner, by_name(source.kind), source.name, out, now=now, with_source=deeper)
     out.print(f"► annotating {kind.kind} {name} in {session.namespace} namespace")
     token = format_timestamp(now, fraction=True)
-    await patch(cluster, kind, obj, {"metadata": {"annotations": {RECONCILE_ANNOTATION: token}}})
+    await patch(cluster, kind, obj, {"metadata": {"annotations": dict.fromkeys((RECONCILE_ANNOTATION, *also), token)}})
     out.print(f"[green]✔[/green] {kind.kind} annotated")
     await wake(session, out)
     out.print(f"◎ waiting for {kind.kind} reconciliation")
@@ -80,7 +91,8 @@ def report(kind: Kind, obj: dict[str, Any], out: Console) -> None:
     if ready.get("status") != "True":
         text = f"{kind.kind} reconciliation failed: {ready.get('message', '')}"
         raise Problem(Failure(FailureClass.INTERNAL, text))
-    verb = "applied" if (obj.get("status") or {}).get("lastAppliedRevision") else "fetched"
+    status = obj.get("status") or {}
+    verb = "applied" if status.get("lastAppliedRevision") or status.get("history") else "fetched"
     out.print(f"[green]✔[/green] {verb} revision {revision_of(obj)}")
 
 

@@ -1,29 +1,30 @@
-"""`fluxless debug kustomization`: status, variables or history of one Kustomization, as the engine sees them.
+"""`fluxless debug`: status, history, and the variables or values of one object, as the engine sees them.
 
-The variables are printed in plain: that is what the command is for.
+Variables and values are printed in plain: that is what the command is for.
 """
 
 from __future__ import annotations
 
 import yaml
 
-from fluxless.api.kinds import KUSTOMIZATION
+from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION, Kind
 from fluxless.cli.change import find
 from fluxless.cli.session import wrong
+from fluxless.helm.compose import values_of
 from fluxless.kube.client import Cluster
 from fluxless.kustomize.inputs import variables_of
 from fluxless.reconcile.secrets import References
 
 
-async def status(cluster: Cluster, namespace: str, name: str) -> str:
+async def status(cluster: Cluster, namespace: str, name: str, kind: Kind = KUSTOMIZATION) -> str:
     """The status, as YAML."""
-    found = await find(cluster, KUSTOMIZATION, namespace, name)
+    found = await find(cluster, kind, namespace, name)
     return yaml.safe_dump(found.get("status") or {}, allow_unicode=True, width=4096)
 
 
-async def history(cluster: Cluster, namespace: str, name: str) -> str:
+async def history(cluster: Cluster, namespace: str, name: str, kind: Kind = KUSTOMIZATION) -> str:
     """What was applied lately, as YAML, the newest first."""
-    found = await find(cluster, KUSTOMIZATION, namespace, name)
+    found = await find(cluster, kind, namespace, name)
     return yaml.safe_dump((found.get("status") or {}).get("history") or [], allow_unicode=True, width=4096)
 
 
@@ -34,6 +35,12 @@ async def variables(cluster: Cluster, namespace: str, name: str) -> str:
         raise wrong("no post build substitutions found", "it has no spec.postBuild")
     merged = await variables_of(found, References(cluster))
     return "".join(f"{key}={value}\n" for key, value in sorted(merged.items()))
+
+
+async def values(cluster: Cluster, namespace: str, name: str) -> str:
+    """The final values of a HelmRelease, as YAML. Raises `Problem`."""
+    found = await find(cluster, HELM_RELEASE, namespace, name)
+    return yaml.safe_dump(await values_of(found, References(cluster)), allow_unicode=True, width=4096)
 
 
 def one_of(**asked: bool) -> str:

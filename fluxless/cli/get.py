@@ -28,7 +28,10 @@ def short(revision: str) -> str:
 def revision_of(obj: dict[str, Any]) -> str:
     """What the object has: a source's artifact, or what was applied last."""
     status = obj.get("status") or {}
-    return short(str((status.get("artifact") or {}).get("revision") or status.get("lastAppliedRevision") or ""))
+    artifact, history = status.get("artifact") or {}, status.get("history") or [{}]
+    return short(
+        str(artifact.get("revision") or status.get("lastAppliedRevision") or history[0].get("chartVersion") or "")
+    )
 
 
 def row(obj: dict[str, Any]) -> list[str]:

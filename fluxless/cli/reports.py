@@ -39,6 +39,51 @@ def tree_kustomization(
     run(context.obj, lambda cluster: work.show(cluster, namespace, name, console(), compact=compact, output=output))
 
 
+@tree.command("helmrelease")
+@tree.command("hr", hidden=True)
+def tree_helmrelease(
+    context: typer.Context,
+    name: Name,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    compact: Annotated[bool, typer.Option("--compact", help="Flux objects only.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="json or yaml instead of a drawing.")] = "",
+) -> None:
+    """Show what a HelmRelease has in the cluster."""
+    from fluxless.api.kinds import HELM_RELEASE
+    from fluxless.cli import tree as work
+    from fluxless.kube.client import Cluster
+
+    async def show(cluster: Cluster) -> None:
+        await work.show(cluster, namespace, name, console(), kind=HELM_RELEASE, compact=compact, output=output)
+
+    run(context.obj, show)
+
+
+@debug.command("helmrelease")
+@debug.command("hr", hidden=True)
+def debug_helmrelease(
+    context: typer.Context,
+    name: Name,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    show_status: Annotated[bool, typer.Option("--show-status", help="The status.")] = False,
+    show_values: Annotated[bool, typer.Option("--show-values", help="The final values, those of Secrets too.")] = False,
+    show_history: Annotated[bool, typer.Option("--show-history", help="What was released lately.")] = False,
+) -> None:
+    """Print the status, the values or the history of a HelmRelease."""
+    from fluxless.api.kinds import HELM_RELEASE
+    from fluxless.cli import debug as work
+    from fluxless.kube.client import Cluster
+
+    async def text(cluster: Cluster) -> str:
+        chosen = work.one_of(status=show_status, values=show_values, history=show_history)
+        if chosen == "values":
+            return await work.values(cluster, namespace, name)
+        show = {"status": work.status, "history": work.history}[chosen]
+        return await show(cluster, namespace, name, HELM_RELEASE)
+
+    typer.echo(run(context.obj, text), nl=False)
+
+
 @debug.command("kustomization")
 @debug.command("ks", hidden=True)
 def debug_kustomization(

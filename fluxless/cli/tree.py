@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from fluxless.api import conditions
-from fluxless.api.kinds import KINDS, KUSTOMIZATION
+from fluxless.api.kinds import HELM_RELEASE, KINDS, KUSTOMIZATION, Kind, by_name
 from fluxless.apply.inventory import read
 from fluxless.apply.objects import ObjectId, parse_id
 from fluxless.cli.change import find
@@ -38,16 +38,26 @@ class Node:
         return {"resource": named} | ({"resources": [node.to_json() for node in self.below]} if self.below else {})
 
 
+_GROWN = {(kind.group, kind.kind) for kind in (KUSTOMIZATION, HELM_RELEASE)}
+
+
 async def show(
-    cluster: Cluster, namespace: str, name: str, out: Console, *, compact: bool = False, output: str = ""
+    cluster: Cluster,
+    namespace: str,
+    name: str,
+    out: Console,
+    *,
+    kind: Kind = KUSTOMIZATION,
+    compact: bool = False,
+    output: str = "",
 ) -> None:
     """Print the tree, as a drawing or as `json` or `yaml`; with `compact` only Flux's own objects.
 
-    Raises `Problem` when there is no such Kustomization.
+    Raises `Problem` when there is no such object.
     """
     if output not in {"", "json", "yaml"}:
         raise wrong(f"output {output!r} is not supported", "give -o json or -o yaml")
-    root = Node(ObjectId(namespace, name, KUSTOMIZATION.group, KUSTOMIZATION.kind))
+    root = Node(ObjectId(namespace, name, kind.group, kind.kind))
     await _grow(cluster, root, {root.id}, compact)
     if not output:
         out.print(_drawn(root))
@@ -58,7 +68,7 @@ async def show(
 
 
 async def _grow(cluster: Cluster, node: Node, seen: set[ObjectId], compact: bool) -> None:
-    obj = await find(cluster, KUSTOMIZATION, node.id.namespace, node.id.name)
+    obj = await find(cluster, by_name(node.id.kind), node.id.namespace, node.id.name)
     if not conditions.is_true(obj, "Ready"):
         ready = conditions.get(obj, "Ready") or {"message": "not reconciled yet"}
         node.trouble = str(ready.get("message", ""))[:120]
@@ -67,7 +77,9 @@ async def _grow(cluster: Cluster, node: Node, seen: set[ObjectId], compact: bool
         if compact and child.id.group not in _GROUPS:
             continue
         node.below.append(child)
-        is_ours = (child.id.group, child.id.kind) == (KUSTOMIZATION.group, KUSTOMIZATION.kind)
+        is_ours = (child.id.group, child.id.kind) in {
+            (known.group, known.kind) for known in (KUSTOMIZATION, HELM_RELEASE)
+        }
         if is_ours and child.id not in seen and len(seen) < DEEPEST:
             await _grow(cluster, child, seen | {child.id}, compact)
 

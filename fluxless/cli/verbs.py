@@ -6,15 +6,19 @@ A kind that is built in `api/kinds.py` has them all; sources stand below `source
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fluxless.api.kinds import KINDS, SOURCE_KINDS, Kind
+from fluxless.api.kinds import HELM_RELEASE, KINDS, SOURCE_KINDS, Kind
 from fluxless.cli.flags import Everywhere, Name, Namespace, SomeName, Watch
 from fluxless.cli.session import DEFAULT_NAMESPACE, Session, console, run
+from fluxless.reconcile.status import FORCE_ANNOTATION, RESET_ANNOTATION
+
+if TYPE_CHECKING:
+    from fluxless.kube.client import Cluster
 
 SOURCE_NAMES = {
     "GitRepository": "git",
@@ -106,14 +110,17 @@ def _get_all(chosen: Callable[[Kind], bool]) -> Callable[..., None]:
 
 
 def _reconcile(kind: Kind) -> Callable[..., None]:
-    def work(context: typer.Context, name: str, namespace: str, with_source: bool) -> None:
+    def work(context: typer.Context, name: str, namespace: str, with_source: bool, *also: str) -> None:
         from fluxless.cli import change
 
         session, now = _session(context, namespace), time.time()
-        run(
-            session,
-            lambda cluster: change.reconcile(cluster, session, kind, name, console(), with_source=with_source, now=now),
-        )
+
+        def ask(cluster: Cluster) -> Coroutine[Any, Any, None]:
+            return change.reconcile(
+                cluster, session, kind, name, console(), with_source=with_source, now=now, also=also
+            )
+
+        run(session, ask)
 
     def source(context: typer.Context, name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
         work(context, name, namespace, False)
@@ -123,6 +130,19 @@ def _reconcile(kind: Kind) -> Callable[..., None]:
     ) -> None:
         work(context, name, namespace, with_source)
 
+    def release(
+        context: typer.Context,
+        name: Name,
+        namespace: Namespace = DEFAULT_NAMESPACE,
+        with_source: WithSource = False,
+        force: Annotated[bool, typer.Option("--force", help="Release it even if nothing has changed.")] = False,
+        reset: Annotated[bool, typer.Option("--reset", help="Count failures from zero.")] = False,
+    ) -> None:
+        also = ((FORCE_ANNOTATION,) if force else ()) + ((RESET_ANNOTATION,) if reset else ())
+        work(context, name, namespace, with_source, *also)
+
+    if kind is HELM_RELEASE:
+        return release
     return source if kind.kind in SOURCE_KINDS else consumer
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from fluxless.artifacts.pack import pack
 from fluxless.helm import release as releases
+from fluxless.helm.post import task
 from fluxless.helm.release import Release, UnreadableRecord
 from fluxless.helm.run import HelmReleaseRun
-from fluxless.helm.sources import MANAGER, OWNER
+from fluxless.helm.sources import MANAGER
 from fluxless.kube.door import Door, opened
+from fluxless.render.binaries import binary
 from fluxless.render.helm import helm
 from fluxless.render.manifests import load_all
 
@@ -91,9 +93,7 @@ async def mark_failed(run: HelmReleaseRun, record: Release, description: str) ->
 
 async def _with_chart(run: HelmReleaseRun, command: Sequence[str], flags: Sequence[str], timeout: float) -> None:
     assert run.chart is not None  # noqa: S101  (load_chart came before)
-    labels = {f"{OWNER}/name": run.ref.name, f"{OWNER}/namespace": run.ref.namespace}
-    common = run.spec.get("commonMetadata") or {}
-    wanted = {"labels": {**(common.get("labels") or {}), **labels}, "annotations": common.get("annotations") or {}}
+    wanted = task(run.spec, run.ref.name, run.ref.namespace, str(await binary("kustomize")))
     with tempfile.TemporaryDirectory(prefix="fluxless-release-") as folder:
         archive = Path(folder) / "chart.tgz"
         await asyncio.to_thread(pack, run.chart.packed(), archive)

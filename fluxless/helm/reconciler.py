@@ -16,10 +16,11 @@ from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import object_id, version_of
 from fluxless.helm import actions
 from fluxless.helm.compose import compose_values
+from fluxless.helm.post import observed
 from fluxless.helm.release import DEPLOYED, Release
-from fluxless.helm.run import FORCE, RESET, HelmReleaseRun
+from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.sources import load_chart, make_chart, remove_chart
-from fluxless.helm.state import Action, Exhausted, State, determine, next_action, remedy, rollback_target
+from fluxless.helm.state import Action, Exhausted, Found, State, determine, next_action, remedy, rollback_target
 from fluxless.helm.values import digest
 from fluxless.reconcile.errors import Ended, Stalled, Transient, Waiting
 from fluxless.reconcile.events import Event
@@ -28,6 +29,7 @@ from fluxless.reconcile.judgement import judge_by
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
 from fluxless.reconcile.records import read_json
+from fluxless.reconcile.status import FORCE_ANNOTATION, RESET_ANNOTATION
 from fluxless.reconcile.target import open_target
 from fluxless.reconcile.waiting import wait_for_others
 from fluxless.render.manifests import load_all
@@ -93,7 +95,10 @@ async def check_dependencies(run: HelmReleaseRun) -> None:
 async def refuse_unbuilt(run: HelmReleaseRun) -> None:
     """What this version does not do is said, and never half-done. Stalled UnsupportedField."""
     drift = (run.spec.get("driftDetection") or {}).get("mode", "disabled") != "disabled"
-    wanted = {"postRenderers": bool(run.spec.get("postRenderers")), "driftDetection": drift}
+    wanted = {
+        "driftDetection": drift,
+        "postRenderStrategy": run.spec.get("postRenderStrategy") in {"separate", "nohooks"},
+    }
     wanted["test"] = bool((run.spec.get("test") or {}).get("enable"))
     for action in ("install", "upgrade"):
         retries = (run.action_spec(action).get("strategy") or {}).get("name") == "RetryOnFailure"
@@ -119,7 +124,7 @@ async def forget_failures(run: HelmReleaseRun) -> None:
     same = known.get("lastAttemptedGeneration") == run.generation
     same = same and known.get("lastAttemptedRevision") == run.revision
     same = same and known.get("lastAttemptedConfigDigest") == digest(run.values)
-    if not same or run.asked(RESET, "lastHandledResetAt"):
+    if not same or run.asked(RESET_ANNOTATION, "lastHandledResetAt"):
         run.status.set(failures=None, installFailures=None, upgradeFailures=None)
     run.status.set(
         lastAttemptedGeneration=run.generation,
@@ -127,8 +132,8 @@ async def forget_failures(run: HelmReleaseRun) -> None:
         lastAttemptedRevisionDigest=run.oci_digest or None,
         lastAttemptedConfigDigest=digest(run.values),
     )
-    if not same or run.asked(RESET, "lastHandledResetAt"):
-        _handled(run, RESET, "lastHandledResetAt")
+    if not same or run.asked(RESET_ANNOTATION, "lastHandledResetAt"):
+        _handled(run, RESET_ANNOTATION, "lastHandledResetAt")
 
 
 def _handled(run: HelmReleaseRun, annotation: str, field: str) -> None:
@@ -161,12 +166,12 @@ async def release(run: HelmReleaseRun) -> Outcome | None:
         if last is not None and run.memory.get("awaiting") == last.version and last.status == DEPLOYED:
             await _await_health(run, last)
             continue
-        found = determine(last, run.wanted, run.history)
+        found = _by_spec(run, determine(last, run.wanted, run.history))
         if found.state is State.UNKNOWN:
             raise Transient(
                 "StateError", Failure(FailureClass.INTERNAL, f"Could not determine release state: {found.why}")
             )
-        force = run.asked(FORCE, "lastHandledForceAt")
+        force = run.asked(FORCE_ANNOTATION, "lastHandledForceAt")
         try:
             action = next_action(found, run.spec, run.status.fields, force=force)
         except Exhausted:
@@ -185,6 +190,15 @@ async def release(run: HelmReleaseRun) -> Outcome | None:
                 return _exhausted(run)
             raise _try_again(run)
     raise Transient("ReconcileError", Failure(FailureClass.INTERNAL, "the release does not settle; it is tried again"))
+
+
+def _by_spec(run: HelmReleaseRun, found: Found) -> Found:
+    """HR-61: another way to render counts while the generation is new."""
+    if found.state is State.IN_SYNC and run.status.fields.get("observedGeneration") != run.generation:
+        for field, value in observed(run.spec).items():
+            if (run.status.fields.get(field) or None) != value:
+                return Found(State.OUT_OF_SYNC, f"{field} has changed")
+    return found
 
 
 async def _act(run: HelmReleaseRun, action: Action, last: Release | None) -> None:
@@ -210,7 +224,7 @@ async def _act(run: HelmReleaseRun, action: Action, last: Release | None) -> Non
     before = last.version if last is not None else 0
     if action in {Action.INSTALL, Action.UPGRADE}:
         run.status.set(lastAttemptedReleaseAction=action.value)
-        _handled(run, FORCE, "lastHandledForceAt")
+        _handled(run, FORCE_ANNOTATION, "lastHandledForceAt")
     try:
         await _run(run, action)
     except Problem as problem:
@@ -342,7 +356,7 @@ async def _healthy(run: HelmReleaseRun, action: Action) -> None:
     text = f"Helm {word} succeeded for release {_full(entry)} with chart {_chart(entry)}"
     run.status.unmark(REMEDIATED)
     run.status.mark(RELEASED, "True", f"{_WORD[action]}Succeeded", text)
-    run.status.set(failures=None, installFailures=None, upgradeFailures=None)
+    run.status.set(failures=None, installFailures=None, upgradeFailures=None, **observed(run.spec))
     run.tell(Event("Normal", f"{_WORD[action]}Succeeded", text, run.revisions))
 
 

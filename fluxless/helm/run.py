@@ -14,13 +14,13 @@ from fluxless.reconcile.interval import seconds
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import applied_name, write_json
 from fluxless.reconcile.services import Services
+from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.target import TargetRun
 
 DEFAULT_TIMEOUT = 300.0
 """Seconds (HR-6)."""
 LONGEST_NAME = 53
-FORCE, RESET = "reconcile.fluxcd.io/forceAt", "reconcile.fluxcd.io/resetAt"
 
 
 class HelmReleaseRun(TargetRun):
@@ -87,11 +87,7 @@ class HelmReleaseRun(TargetRun):
         """Whether a request by annotation waits, together with the reconcile request that it belongs to (CM-7)."""
         notes = self.obj["metadata"].get("annotations") or {}
         token = notes.get(annotation)
-        return (
-            bool(token)
-            and token == notes.get("reconcile.fluxcd.io/requestedAt")
-            and token != self.status.fields.get(handled)
-        )
+        return bool(token) and token == notes.get(RECONCILE_ANNOTATION) and token != self.status.fields.get(handled)
 
     @property
     def revisions(self) -> dict[str, str]:

@@ -12,6 +12,8 @@ from fluxless.api.duration import format_duration
 from fluxless.api.timestamps import format_timestamp
 
 RECONCILE_ANNOTATION = "reconcile.fluxcd.io/requestedAt"
+FORCE_ANNOTATION, RESET_ANNOTATION = "reconcile.fluxcd.io/forceAt", "reconcile.fluxcd.io/resetAt"
+"""For a HelmRelease, with the same token as the reconcile request (CM-7)."""
 HISTORY_LIMIT = 5
 
 

@@ -19,7 +19,7 @@ ROOMS = {
     "pygit2": ["fluxless/git/"],
     "cel_expr_python": ["fluxless/reconcile/expressions.py"],
     "sigstore": ["fluxless/oci/keyless.py"],
-    "subprocess": ["fluxless/process.py"],
+    "subprocess": ["fluxless/process.py", "fluxless/render/post_render.py"],
 }
 
 

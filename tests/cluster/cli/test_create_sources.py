@@ -128,6 +128,35 @@ async def _with_engine(flux: Flux, *arguments: str | Path) -> str:
             id="chart",
         ),
         pytest.param(
+            "helmrelease app --source=helmrepository/charts.infra --chart=app --chart-version=>=1.0 --interval=10m "
+            "--target-namespace=web --create-target-namespace --release-name=app --depends-on=a,b/c "
+            "--crds=CreateReplace --values-from=secret/s,ConfigMap/m.key --service-account=sa "
+            "--kubeconfig-secret-ref=k",
+            "HelmRelease",
+            {
+                "chart": {
+                    "spec": {
+                        "chart": "app",
+                        "version": ">=1.0",
+                        "sourceRef": {"kind": "HelmRepository", "name": "charts", "namespace": "infra"},
+                    }
+                },
+                "dependsOn": [{"name": "a"}, {"name": "c", "namespace": "b"}],
+                "install": {"createNamespace": True, "crds": "CreateReplace"},
+                "interval": "10m",
+                "kubeConfig": {"secretRef": {"name": "k"}},
+                "releaseName": "app",
+                "serviceAccountName": "sa",
+                "targetNamespace": "web",
+                "upgrade": {"crds": "CreateReplace"},
+                "valuesFrom": [
+                    {"kind": "Secret", "name": "s"},
+                    {"kind": "ConfigMap", "name": "m", "valuesKey": "key"},
+                ],
+            },
+            id="helmrelease",
+        ),
+        pytest.param(
             "receiver app --type=github --secret-ref=token --event=ping,push --resource=gitrepository/app.web",
             "Receiver",
             {
@@ -158,6 +187,10 @@ def test_export_prints_what_the_flags_mean(typed: str, kind: str, spec: dict[str
         ("source bucket app --endpoint=e", "give --bucket-name"),
         ("source helm app --url=git://x", "give an http, https or oci URL"),
         ("source chart app --source=Secret/x --chart=a", "source kind 'Secret' is not supported"),
+        ("helmrelease app", "chart or chart-ref is required"),
+        ("helmrelease app --chart=a --source=Secret/x", "--source 'Secret/x' is not supported"),
+        ("helmrelease app --chart-ref=Pod/x", "--chart-ref 'Pod/x' is not supported"),
+        ("helmrelease app --chart-ref=HelmChart/x --values=/nonexistent", "--values: [Errno 2]"),
         ("receiver app --type=nobody", "type 'nobody' is unknown"),
         ("receiver app --type=github --secret-ref=t", "at least one resource is required"),
         ("receiver app --type=github --secret-ref=t --resource=Pod/x", "resource 'Pod/x' is not understood"),

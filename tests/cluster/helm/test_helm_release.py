@@ -1,5 +1,6 @@
 """HelmRelease with the real helm on a real API server (HR rows)."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -15,6 +16,7 @@ from fluxless.kube.door import Door, opened
 from fluxless.oci import media
 from fluxless.render.helm import helm
 from tests.support.charts import ChartServer, packed, push_chart
+from tests.support.command import fluxless
 from tests.support.flux import SOURCE, Flux, Obj, message, ready
 from tests.support.registry import Images
 from tests.support.repositories import Repo, config_map
@@ -314,7 +316,7 @@ async def test_a_release_waits_for_a_kustomization_and_the_other_way_round(
 
 
 @pytest.mark.parametrize(
-    "field", [{"postRenderers": [{"kustomize": {}}]}, {"driftDetection": {"mode": "warn"}}, {"test": {"enable": True}}]
+    "field", [{"postRenderStrategy": "nohooks"}, {"driftDetection": {"mode": "warn"}}, {"test": {"enable": True}}]
 )
 async def test_what_is_not_built_is_refused(flux: Flux, repository: ChartServer, field: dict[str, Any]) -> None:
     await _of(flux, "web", **field)
@@ -376,3 +378,66 @@ async def test_a_secret_of_a_chart_stays_where_it_belongs(flux: Flux, charts: Ch
         await flux.delete(API, RELEASE, name)
         await flux.run(patience=5)
     await flux.cluster.delete(await flux.cluster.resource("v1", "Namespace"), target)
+
+
+async def test_a_release_is_forced_and_counts_from_zero_when_asked(flux: Flux, repository: ChartServer) -> None:
+    """HR-65, CM-7: the annotations count with the token of the reconcile request only."""
+    await _of(flux, "named")
+    await flux.run(patience=5)
+    notes = {"reconcile.fluxcd.io/requestedAt": "t1", "reconcile.fluxcd.io/forceAt": "t0"}
+    await flux.patch(API, RELEASE, "app", {"metadata": {"annotations": notes}})
+    await flux.run(patience=5)
+    assert await _records(flux) == {1: "deployed"}
+    await flux.patch(API, RELEASE, "app", {"metadata": {"annotations": dict.fromkeys(notes, "t2")}})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert await _records(flux) == {1: "superseded", 2: "deployed"}
+    assert found["status"]["lastHandledForceAt"] == "t2"
+    await flux.request(RELEASE, "app")
+    await flux.run(patience=5)
+    assert len(await _records(flux)) == 2
+
+    await _of(flux, "named", values={"name": "Not_A_Name"})
+    await flux.run(patience=5)
+    assert message(await _the(flux), "Stalled") != "None"
+    reset = dict.fromkeys(("reconcile.fluxcd.io/requestedAt", "reconcile.fluxcd.io/resetAt"), "t3")
+    await flux.patch(API, RELEASE, "app", {"metadata": {"annotations": reset}})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert found["status"]["lastHandledResetAt"] == "t3"
+    assert max(await _records(flux)) == 4  # tried once more
+
+
+async def test_the_command_line_speaks_of_releases(flux: Flux, repository: ChartServer, control_plane: Path) -> None:
+    await _of(flux, "web", values={"a": 5})
+    await flux.run(patience=5)
+    typed = {
+        ("get", "helmreleases"): "1.0.0",
+        ("tree", "helmrelease", "app"): f"ConfigMap/{flux.namespace}/app",
+        ("debug", "helmrelease", "app", "--show-values"): "a: 5",
+        ("debug", "hr", "app", "--show-history"): "chartVersion: 1.0.0",
+        ("export", "helmrelease", "app"): "chart: web",
+        ("get", "sources", "chart"): "web",
+    }
+    for words, expected in typed.items():
+        done = await asyncio.to_thread(fluxless, control_plane, *words, "-n", flux.namespace)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout, words
+
+
+async def test_what_is_rendered_is_changed_by_kustomize(flux: Flux, repository: ChartServer) -> None:
+    """HR-31, HR-48: a change of the patches alone upgrades the release, once."""
+    patch = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: app\ndata:\n  extra: one\n"
+    await _of(flux, "web", postRenderers=[{"kustomize": {"patches": [{"patch": patch}]}}])
+    await flux.run(patience=5)
+    assert ready(await _the(flux)) == ("True", "InstallSucceeded"), message(await _the(flux))
+    assert (await flux.get("v1", "ConfigMap", "app"))["data"]["extra"] == "one"  # type: ignore[index]
+    await _of(flux, "web", postRenderers=[{"kustomize": {"patches": [{"patch": patch.replace("one", "two")}]}}])
+    await flux.run(patience=5)
+    assert (await flux.get("v1", "ConfigMap", "app"))["data"]["extra"] == "two"  # type: ignore[index]
+    assert await _records(flux) == {1: "superseded", 2: "deployed"}
+    await _of(flux, "web", postRenderers=[{"kustomize": {"patches": [{"patch": "kind: x"}]}}])
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found)[0] == "False"
+    assert "post-renderer" in message(found)

@@ -1,0 +1,155 @@
+"""How a release stands and what follows (HR-60..65), row by row."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fluxless.helm.release import Release
+from fluxless.helm.state import Action, Exhausted, Found, State, Wanted, determine, next_action, rollback_target
+
+WANTED = Wanted("web", "1.0.0", {"a": 1})
+
+
+def record(version: int = 1, status: str = "deployed", **fields: Any) -> Release:
+    text = f'{{"name":"app","version":{version},"namespace":"n"}}'
+    made = Release(
+        name="app",
+        namespace="n",
+        version=version,
+        status=status,
+        description="",
+        chart={"name": "web", "version": "1.0.0"},
+        config={"a": 1},
+        manifest="",
+        hooks=(),
+        info={"status": status},
+        secret=f"sh.helm.release.v1.app.v{version}",
+        text=text,
+    )
+    return replace(made, **fields)
+
+
+def history(*records: Release) -> list[dict[str, Any]]:
+    return [{**one.snapshot(), "status": one.status} for one in records]
+
+
+@pytest.mark.parametrize(
+    ("last", "known", "wanted", "expected"),
+    [
+        pytest.param(None, [], WANTED, State.ABSENT, id="nothing is there"),
+        pytest.param(record(status="uninstalled"), [], WANTED, State.ABSENT, id="uninstalled and kept"),
+        *(
+            pytest.param(record(status=f"pending-{word}"), [record()], WANTED, State.LOCKED, id=f"pending-{word}")
+            for word in ("install", "upgrade", "rollback")
+        ),
+        pytest.param(record(), [], WANTED, State.UNMANAGED, id="somebody else's"),
+        pytest.param(record(3), [record(2)], WANTED, State.UNMANAGED, id="a newer version than ours"),
+        pytest.param(
+            record(text='{"name":"app","version":1,"x":2}'),
+            [record(text='{"name":"b"}')],
+            WANTED,
+            State.UNMANAGED,
+            id="changed under our eyes",
+        ),
+        pytest.param(record(status="failed"), [record(status="failed")], WANTED, State.FAILED, id="failed"),
+        pytest.param(record(status="superseded"), [record(status="superseded")], WANTED, State.UNKNOWN, id="odd"),
+        pytest.param(record(), [record()], replace(WANTED, chart_version="2.0.0"), State.OUT_OF_SYNC, id="chart"),
+        pytest.param(record(), [record()], replace(WANTED, values={"a": 2}), State.OUT_OF_SYNC, id="values"),
+        pytest.param(record(), [record()], replace(WANTED, oci_digest="sha256:1"), State.OUT_OF_SYNC, id="digest"),
+        pytest.param(record(), [record()], WANTED, State.IN_SYNC, id="in sync"),
+    ],
+)
+def test_a_state_is_determined(last: Release | None, known: list[Release], wanted: Wanted, expected: State) -> None:
+    assert determine(last, wanted, history(*known)).state is expected
+
+
+def status(action: str, failures: int, *versions: tuple[int, str]) -> dict[str, Any]:
+    entries = [{"version": number, "status": word} for number, word in versions]
+    return {"lastAttemptedReleaseAction": action, f"{action}Failures": failures, "history": entries}
+
+
+def spec(action: str, **remediation: Any) -> dict[str, Any]:
+    return {action: {"remediation": remediation}}
+
+
+FAILED_UPGRADE = ((2, "failed"), (1, "superseded"))
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "known", "expected"),
+    [
+        pytest.param(State.IN_SYNC, {}, {}, None, id="nothing to do"),
+        pytest.param(State.ABSENT, {}, {}, Action.INSTALL, id="install"),
+        pytest.param(State.LOCKED, {}, {}, Action.UNLOCK, id="unlock"),
+        pytest.param(State.UNMANAGED, {}, {}, Action.UPGRADE, id="take over"),
+        pytest.param(State.OUT_OF_SYNC, {}, status("install", 0), Action.UPGRADE, id="upgrade"),
+        pytest.param(State.FAILED, {}, {}, Action.UPGRADE, id="failed before our time"),
+        pytest.param(
+            State.FAILED, spec("install", retries=1), status("install", 1), Action.UNINSTALL, id="undo install"
+        ),
+        pytest.param(State.FAILED, {}, status("install", 1), Exhausted, id="no retries: the last failure stays"),
+        pytest.param(
+            State.FAILED,
+            spec("install", remediateLastFailure=True),
+            status("install", 1),
+            Action.UNINSTALL,
+            id="the last failure as well",
+        ),
+        pytest.param(State.ABSENT, spec("install", retries=1), status("install", 1), Action.INSTALL, id="try again"),
+        pytest.param(State.ABSENT, spec("install", retries=1), status("install", 2), Exhausted, id="no retry is left"),
+        pytest.param(
+            State.ABSENT, spec("install", retries=-1), status("install", 99), Action.INSTALL, id="without end"
+        ),
+        pytest.param(
+            State.FAILED,
+            spec("upgrade", retries=1),
+            status("upgrade", 1, *FAILED_UPGRADE),
+            Action.ROLLBACK,
+            id="roll back",
+        ),
+        pytest.param(
+            State.FAILED,
+            spec("upgrade", retries=1),
+            status("upgrade", 2, *FAILED_UPGRADE),
+            Action.ROLLBACK,
+            id="with retries the last failure is undone too",
+        ),
+        pytest.param(
+            State.FAILED, {}, status("upgrade", 1, *FAILED_UPGRADE), Exhausted, id="without retries it is not"
+        ),
+        pytest.param(
+            State.FAILED,
+            spec("upgrade", retries=1, strategy="uninstall"),
+            status("upgrade", 1, *FAILED_UPGRADE),
+            Action.UNINSTALL,
+            id="by uninstall",
+        ),
+        pytest.param(
+            State.FAILED,
+            spec("upgrade", retries=1),
+            status("upgrade", 1, (1, "failed")),
+            Action.UPGRADE,
+            id="nothing to roll back to",
+        ),
+        pytest.param(
+            State.OUT_OF_SYNC, spec("upgrade", retries=0), status("upgrade", 1), Exhausted, id="rolled back, done"
+        ),
+    ],
+)
+def test_the_next_action_follows(state: State, said: dict[str, Any], known: dict[str, Any], expected: Any) -> None:
+    if expected is Exhausted:
+        with pytest.raises(Exhausted):
+            next_action(Found(state), said, known, force=False)
+        assert next_action(Found(state), said, known, force=True) is not None
+    else:
+        assert next_action(Found(state), said, known, force=False) is expected
+
+
+def test_a_request_forces_a_release_that_is_in_sync() -> None:
+    assert next_action(Found(State.IN_SYNC), {}, {}, force=True) is Action.UPGRADE
+
+
+def test_the_target_of_a_rollback_was_good() -> None:
+    assert rollback_target(status("upgrade", 1, (3, "failed"), (2, "failed"), (1, "superseded"))) == 1
+    assert rollback_target(status("upgrade", 1, (1, "failed"))) is None
