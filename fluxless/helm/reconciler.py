@@ -11,6 +11,7 @@ from typing import Any
 from fluxless.api import conditions, reasons
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.api.unbuilt import unbuilt_fields
 from fluxless.apply import inventory
 from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import object_id, version_of
@@ -94,19 +95,7 @@ async def check_dependencies(run: HelmReleaseRun) -> None:
 
 async def refuse_unbuilt(run: HelmReleaseRun) -> None:
     """What this version does not do is said, and never half-done. Stalled UnsupportedField."""
-    drift = (run.spec.get("driftDetection") or {}).get("mode", "disabled") != "disabled"
-    wanted = {
-        "driftDetection": drift,
-        "postRenderStrategy": run.spec.get("postRenderStrategy") in {"separate", "nohooks"},
-    }
-    wanted["test"] = bool((run.spec.get("test") or {}).get("enable"))
-    for action in ("install", "upgrade"):
-        retries = (run.action_spec(action).get("strategy") or {}).get("name") == "RetryOnFailure"
-        wanted[f"{action}.strategy: RetryOnFailure"] = retries
-    in_place = run.action_spec("upgrade").get("chartNameChangeStrategy") == "InPlaceUpdate"
-    wanted["upgrade.chartNameChangeStrategy: InPlaceUpdate"] = in_place
-    wanted["waitStrategy: legacy"] = (run.spec.get("waitStrategy") or {}).get("name") == "legacy"
-    fields = [f"spec.{name}" for name, used in wanted.items() if used]
+    fields = [f"spec.{name}" for name in unbuilt_fields(run.kind.kind, run.spec)]
     if fields:
         text = f"{', '.join(fields)} is not supported by this version of Fluxless"
         step = "remove the field, or leave this object to a version that supports it"

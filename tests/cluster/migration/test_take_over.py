@@ -28,8 +28,9 @@ from tools.devcluster import launcher
 pytestmark = pytest.mark.cluster
 PLACE = "flux-system"
 CRD = "apiextensions.k8s.io/v1"
-RUNNING = dict.fromkeys(("source-controller", "kustomize-controller", "notification-controller", "helm-controller"), 1)
-STOPPED = dict.fromkeys(RUNNING, 0) | {"helm-controller": 1}
+DONE_HERE = ("source-controller", "kustomize-controller", "notification-controller", "helm-controller")
+RUNNING = dict.fromkeys((*DONE_HERE, "image-reflector-controller"), 1)
+STOPPED = dict.fromkeys(DONE_HERE, 0) | {"image-reflector-controller": 1}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ async def test_a_cluster_where_controllers_run_is_refused(theirs: Cluster, plane
     done = fluxless(plane, "install")
     assert done.returncode == 1
     assert (
-        "Flux's controllers run in this cluster (flux-system/kustomize-controller, flux-system/notification"
+        "Flux's controllers run in this cluster (flux-system/helm-controller, flux-system/kustomize-controller"
         in done.stderr
     )
     assert "let `fluxless install --take-over` do it" in done.stderr
@@ -186,9 +187,14 @@ async def test_objects_that_would_stand_still_are_named(theirs: Cluster, plane: 
     names = {"name": "b", "namespace": PLACE}
     alert = {"apiVersion": "notification.toolkit.fluxcd.io/v1beta3", "kind": "Alert", "metadata": names}
     await until(partial(_serves, theirs, alert), "the kind to be served")
+    release = {"interval": "1m", "chartRef": {"kind": "HelmChart", "name": "x"}}
+    for name, spec in (("plain", {}), ("drifting", {"driftDetection": {"mode": "enabled"}})):
+        body = {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {**names, "name": name}}
+        await theirs.apply({**body, "spec": {**release, **spec}}, manager="flux")
     done = fluxless(plane, "install", "--take-over")
     assert done.returncode == 1
-    assert "does not reconcile 1 Alert: they would come to a standstill" in done.stderr
+    left = "1 HelmRelease with driftDetection.mode; 1 Alert"
+    assert f"does not reconcile {left}: they would come to a standstill" in done.stderr
     assert await _replicas(theirs) == RUNNING
     assert fluxless(plane, "install", "--take-over", "--leave-behind").returncode == 0
     assert await _replicas(theirs) == STOPPED
