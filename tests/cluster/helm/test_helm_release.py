@@ -4,6 +4,9 @@ import asyncio
 import base64
 import gzip
 import json
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,12 @@ from fluxless.kube.door import Door, opened
 from fluxless.oci import media
 from fluxless.render.helm import helm
 from tests.support.charts import ChartServer, packed, push_chart
-from tests.support.command import fluxless
+from tests.support.command import BINARIES, fluxless
 from tests.support.flux import SOURCE, Flux, Obj, message, ready
+from tests.support.hosted import until
 from tests.support.registry import Images
 from tests.support.repositories import Repo, config_map
+from tools.places import ROOT
 
 pytestmark = pytest.mark.cluster
 API, RELEASE = "helm.toolkit.fluxcd.io/v2", "HelmRelease"
@@ -323,7 +328,8 @@ async def test_what_is_not_built_is_refused(flux: Flux, repository: ChartServer,
     await flux.run(patience=1)
     found = await _the(flux)
     assert ready(found) == ("False", "UnsupportedField")
-    assert f"spec.{next(iter(field))} is not supported" in message(found)
+    assert f"spec.{next(iter(field))}" in message(found)
+    assert "is not supported by this version" in message(found)
     assert await _records(flux) == {}
 
 
@@ -441,3 +447,88 @@ async def test_what_is_rendered_is_changed_by_kustomize(flux: Flux, repository: 
     found = await _the(flux)
     assert ready(found)[0] == "False"
     assert "post-renderer" in message(found)
+
+
+# -- workers that die -------------------------------------------------------------------------------------------------
+
+HOOK = """apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .Release.Name }}-hook
+  annotations: {"helm.sh/hook": "pre-install"}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      nodeSelector: {nowhere: "true"}
+      containers: [{name: x, image: x}]
+"""
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from fluxless.artifacts.blob import AzureStore
+from fluxless.artifacts.cache import ArtifactCache
+from fluxless.engine.engine import Engine
+from fluxless.kube.connect import ClusterConfig
+from fluxless.reconcile.services import Services
+
+async def main(name, config, azurite, container, folder):
+    store = AzureStore.from_connection_string(azurite, container)
+    engine = Engine({name: ClusterConfig(name, kubeconfig=config)}, Services(store, ArtifactCache(store, Path(folder))))
+    while True:
+        steps = await engine.plan(name, [], {})
+        await asyncio.gather(*(engine.reconcile(name, batch) for batch in steps.batches))
+        await asyncio.sleep(0.2)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_worker_that_dies_in_the_middle_of_an_install_leaves_nothing_stuck(
+    flux: Flux, charts: ChartServer, control_plane: Path, azurite: str, tmp_path: Path
+) -> None:
+    """kill -9 while helm waits for a hook: the release stays `pending-install`, and the next worker goes on."""
+    charts.add("hooked", "1.0.0", packed("hooked", "1.0.0", CHART | {"templates/hook.yaml": HOOK}))
+    await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
+    await _of(flux, "hooked")
+    words = (flux.name, str(control_plane), azurite, flux.namespace, str(tmp_path / "other"))
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WORKER, *words),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **{name: os.environ[name] for name in BINARIES}},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    async def at_work() -> bool:
+        return await _records(flux) == {1: "pending-install"}
+
+    try:
+        await until(at_work, "helm to wait for the hook", 60.0)
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        await worker.wait()
+    assert await _records(flux) == {1: "pending-install"}
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "UpgradeSucceeded"), message(found)
+    assert await _records(flux) == {1: "superseded", 2: "deployed"}
+    assert await flux.get("v1", "ConfigMap", "app") is not None
+
+
+async def test_a_release_that_was_made_by_a_worker_that_died_is_known_as_ours(
+    flux: Flux, repository: ChartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead between helm's success and the status: no second release is made."""
+
+    async def die(*_: Any) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("fluxless.helm.acting._succeeded", die)
+    await _of(flux, "web")
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "InstallSucceeded"), message(found)
+    assert [entry["version"] for entry in found["status"]["history"]] == [1]
+    assert await _records(flux) == {1: "deployed"}
