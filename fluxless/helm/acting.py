@@ -98,8 +98,10 @@ async def release(run: HelmReleaseRun) -> Outcome | None:
         if last is not None and run.memory.get("awaiting") == last.version and last.status == DEPLOYED:
             if not run.history or run.history[0]["version"] != last.version:  # made by a worker that died
                 await observe(run, last.version, str(run.memory.get("action") or ""))
-            await await_health(run, last)
-            continue
+            if determine(last, run.wanted, run.history).state is not State.OUT_OF_SYNC:
+                await await_health(run, last)
+                continue
+            run.memory = {}  # something else is wanted by now: nobody waits for what is not
         found = _by_spec(run, determine(last, run.wanted, run.history))
         if found.state is State.UNKNOWN:
             failure = Failure(FailureClass.INTERNAL, f"Could not determine release state: {found.why}", str(run.ref))
@@ -225,7 +227,7 @@ async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before:
 
 
 def _in_sync(run: HelmReleaseRun, last: Release | None) -> None:
-    """HR-60: older records than the one before are let go."""
+    """A remediation may have led to what is wanted: then the release is good."""
     if conditions.is_true(run.obj, REMEDIATED) or run.status.condition(RELEASED) is None:
         entry = run.history[0]
         text = f"Helm upgrade succeeded for release {full(entry)} with chart {chart(entry)}"

@@ -240,6 +240,15 @@ async def test_a_release_that_does_not_become_ready_has_failed(flux: Flux, repos
     assert list((await _records(flux)).values()) == ["failed"]
 
 
+async def test_a_correction_does_not_wait_for_what_is_broken(flux: Flux, repository: ChartServer) -> None:
+    await _of(flux, "deployed", timeout="10m", values={"bad": True})
+    await flux.run(patience=0.3)
+    assert ready(await _the(flux))[0] == "Unknown"
+    await _of(flux, "deployed", timeout="10m")
+    await flux.run(patience=5)
+    assert ready(await _the(flux)) == ("True", "UpgradeSucceeded"), message(await _the(flux))
+
+
 async def test_a_release_that_somebody_died_over_is_recovered(flux: Flux, repository: ChartServer) -> None:
     """HR-60: no `another operation is in progress`."""
     await _of(flux, "web")
