@@ -21,7 +21,6 @@ def unbuilt_fields(kind: str, spec: Mapping[str, Any]) -> list[str]:
 
     used = {
         "driftDetection.mode": said("driftDetection", "mode") not in {None, "disabled"},
-        "test.enable": bool(said("test", "enable")),
         "postRenderStrategy": said("postRenderStrategy") not in {None, "combined"},
         "install.strategy": said("install", "strategy", "name") == "RetryOnFailure",
         "upgrade.strategy": said("upgrade", "strategy", "name") == "RetryOnFailure",

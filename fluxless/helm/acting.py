@@ -15,6 +15,7 @@ from fluxless.helm import actions
 from fluxless.helm.book import (
     RELEASED,
     REMEDIATED,
+    TESTED,
     WORD,
     chart,
     count_failure,
@@ -30,7 +31,7 @@ from fluxless.helm.health import await_health
 from fluxless.helm.post import observed
 from fluxless.helm.release import DEPLOYED, Release
 from fluxless.helm.run import HelmReleaseRun
-from fluxless.helm.state import Action, Exhausted, Found, State, determine, next_action, rollback_target
+from fluxless.helm.state import Action, Exhausted, Found, State, been_tested, determine, next_action, rollback_target
 from fluxless.helm.values import digest
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.events import Event
@@ -136,8 +137,44 @@ def _by_spec(run: HelmReleaseRun, found: Found) -> Found:
     return found
 
 
+async def _test(run: HelmReleaseRun) -> None:
+    """HR-75: a failure counts for the action that made the release, unless the spec says that it decides nothing."""
+    run.progress(f"Running 'test' action with timeout of {format_duration(run.timeout('test'))}")
+    await run.write_status()
+    problem: Problem | None = None
+    try:
+        await actions.test(run)
+    except Problem as caught:
+        problem = caught
+    run.records = await actions.read_records(run)
+    entry, last = run.history[0], run.records[0]
+    hooks = last.tests(run.action_spec("test").get("filters") or [])
+    run.status.set(history=[{**entry, "testHooks": hooks}, *run.history[1:]])
+    where = f"release {full(entry)} with chart {chart(entry)}"
+    if problem is None:
+        count = (
+            f"{len(hooks)} test hook{'s' if len(hooks) > 1 else ''} completed successfully"
+            if hooks
+            else "no test hooks"
+        )
+        text = f"Helm test succeeded for {where}: {count}"
+        run.status.mark(TESTED, "True", "TestSucceeded", text)
+        run.tell(Event("Normal", "TestSucceeded", text, run.revisions))
+        return
+    text = f"Helm test failed for {where}: {problem.failures[0].message}"
+    run.status.mark(TESTED, "False", "TestFailed", text)
+    counted = ["failures"] + ([] if run.ignores_test_failures else [f"{entry.get('action') or 'upgrade'}Failures"])
+    run.status.set(**{name: int(run.status.fields.get(name) or 0) + 1 for name in counted})
+    if not been_tested(run.history[0]):  # helm has not come as far as that
+        raise Transient("TestFailed", Failure(FailureClass.HEALTH, text, str(run.ref)))
+    run.tell(Event("Warning", "TestFailed", text, run.revisions))
+
+
 async def _act(run: HelmReleaseRun, action: Action, last: Release | None) -> None:
     run.did = True
+    if action is Action.TEST:
+        await _test(run)
+        return
     if action is Action.UNLOCK:
         assert last is not None  # noqa: S101  (a locked release is there)
         await actions.mark_failed(run, last, f"Release unlocked from stale '{last.status}' state")
@@ -233,6 +270,8 @@ def _in_sync(run: HelmReleaseRun, last: Release | None) -> None:
         text = f"Helm upgrade succeeded for release {full(entry)} with chart {chart(entry)}"
         run.status.unmark(REMEDIATED)
         run.status.mark(RELEASED, "True", "UpgradeSucceeded", text)
+    if not run.action_spec("test").get("enable"):
+        run.status.unmark(TESTED)
     released = run.status.condition(RELEASED) or {}
     if last is not None and released.get("status") != "True":
         raise try_again(run)

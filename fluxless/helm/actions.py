@@ -84,6 +84,15 @@ async def uninstall(run: HelmReleaseRun, name: str, namespace: str, records: str
         await helm(["uninstall", name, *flags], server, namespace, timeout=run.timeout("uninstall"))
 
 
+async def test(run: HelmReleaseRun) -> None:
+    """HR-25: the chart's tests, those that the filters select."""
+    chosen = run.action_spec("test").get("filters") or []
+    flags = [f"--filter={'!' if one.get('exclude') else ''}name={one['name']}" for one in chosen]
+    async with _door(run) as server:
+        command = ["test", run.release_name, *flags, _limit(run, "test")]
+        await helm(command, server, run.namespace, timeout=run.timeout("test"))
+
+
 async def mark_failed(run: HelmReleaseRun, record: Release, description: str) -> None:
     """A release that nobody is at work on any more, or that has not become ready, has failed."""
     resource = await run.target.resource("v1", "Secret")

@@ -14,7 +14,7 @@ from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
 
-RELEASED, REMEDIATED = "Released", "Remediated"
+RELEASED, REMEDIATED, TESTED = "Released", "Remediated", "TestSuccess"
 WORD = {
     Action.INSTALL: "Install",
     Action.UPGRADE: "Upgrade",
@@ -34,7 +34,8 @@ async def observe(run: HelmReleaseRun, version: int, action: str) -> None:
         known = ours.get(record.version)
         if known is not None:
             oci = str(known.get("ociDigest") or (run.oci_digest if record.version == version else ""))
-            entries.append(record.snapshot(str(known.get("action") or ""), oci))
+            tested = {"testHooks": known["testHooks"]} if "testHooks" in known else {}
+            entries.append(record.snapshot(str(known.get("action") or ""), oci) | tested)
     run.status.set(history=entries[:SNAPSHOTS] or None)
 
 
@@ -67,7 +68,7 @@ def exhausted(run: HelmReleaseRun) -> Outcome:
     step = "correct the chart or the values; `flux reconcile helmrelease --reset` tries again as it is"
     run.status.unmark("Reconciling")
     run.status.mark("Stalled", "True", "RetriesExceeded", f"Failed to {action} after {failures} attempt(s) — {step}")
-    said = run.status.condition(REMEDIATED) or run.status.condition(RELEASED) or {}
+    said = summary(run)
     run.status.mark("Ready", "False", str(said.get("reason") or "ReconcileError"), str(said.get("message") or ""))
     run.status.set(observedGeneration=run.generation)
     return Outcome(OutcomeState.STALLED, None, "RetriesExceeded", run.revision)
@@ -75,9 +76,16 @@ def exhausted(run: HelmReleaseRun) -> Outcome:
 
 def try_again(run: HelmReleaseRun) -> Ended:
     """What went wrong stands in Released or Remediated already."""
-    said = run.status.condition(REMEDIATED) or run.status.condition(RELEASED) or {}
+    said = summary(run)
     failure = Failure(FailureClass.HEALTH, str(said.get("message") or "the release has failed"), str(run.ref))
     return Transient(str(said.get("reason") or "ReconcileError"), failure, event=False)
+
+
+def summary(run: HelmReleaseRun) -> dict[str, Any]:
+    """The condition that Ready repeats: a remediation first, then tests that count, then the release (HR-50)."""
+    test = run.action_spec("test")
+    tested = run.status.condition(TESTED) if test.get("enable") and not test.get("ignoreFailures") else None
+    return run.status.condition(REMEDIATED) or tested or run.status.condition(RELEASED) or {}
 
 
 def full(entry: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from fluxless.apply import inventory
 from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import object_id, version_of
 from fluxless.helm import actions
-from fluxless.helm.book import RELEASED, REMEDIATED, WORD, chart, count_failure, full
+from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, count_failure, full
 from fluxless.helm.post import observed
 from fluxless.helm.release import Release
 from fluxless.helm.run import HelmReleaseRun
@@ -60,6 +60,9 @@ async def _healthy(run: HelmReleaseRun, action: Action) -> None:
     run.status.mark(RELEASED, "True", f"{WORD[action]}Succeeded", text)
     run.status.set(failures=None, installFailures=None, upgradeFailures=None, **observed(run.spec))
     run.tell(Event("Normal", f"{WORD[action]}Succeeded", text, run.revisions))
+    if run.action_spec("test").get("enable"):
+        text = f"Helm release {full(entry)} with chart {chart(entry)} is awaiting tests"
+        run.status.mark(TESTED, "Unknown", "AwaitingTests", text)
 
 
 async def _unhealthy(run: HelmReleaseRun, action: Action, last: Release, found: Look) -> None:

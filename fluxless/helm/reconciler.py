@@ -9,7 +9,7 @@ from __future__ import annotations
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.unbuilt import unbuilt_fields
 from fluxless.helm.acting import forget_failures, leave_old_target, release, uninstall_known
-from fluxless.helm.book import RELEASED
+from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.sources import load_chart, make_chart, remove_chart
@@ -42,8 +42,8 @@ class HelmReleaseController:
         return Outcome(OutcomeState.GONE)
 
     def succeed(self, run: HelmReleaseRun) -> Outcome:
-        """Ready says what Released says."""
-        released = run.status.condition(RELEASED) or {}
+        """Ready says what Released says, or the tests."""
+        released = summary(run)
         run.status.mark("Ready", "True", str(released.get("reason") or ""), str(released.get("message") or ""))
         after = jittered(run.interval, f"{run.cluster.name}/{run.interval}")
         return Outcome(OutcomeState.READY, after, str(released.get("reason") or ""), run.revision)

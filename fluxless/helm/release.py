@@ -93,6 +93,23 @@ class Release:
         line = _object(parts) + "\n"
         return f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
 
+    def tests(self, filters: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """How the tests went that the filters select, by name (HR-25, HR-43)."""
+        wanted = {str(one["name"]) for one in filters if not one.get("exclude")}
+        left_out = {str(one["name"]) for one in filters if one.get("exclude")}
+        found: dict[str, Any] = {}
+        for hook in self.hooks:
+            name = str(hook.get("name"))
+            if not _TESTS & set(hook.get("events") or []) or name in left_out or (wanted and name not in wanted):
+                continue
+            ran = hook.get("last_run") or {}
+            times = {"lastStarted": _moment(ran.get("started_at")), "lastCompleted": _moment(ran.get("completed_at"))}
+            found[name] = {
+                **{key: value for key, value in times.items() if value},
+                "phase": str(ran.get("phase") or ""),
+            }
+        return found
+
     def snapshot(self, action: str = "", oci_digest: str = "") -> dict[str, Any]:
         """An entry of `status.history` (HR-43)."""
         entry = {

@@ -40,7 +40,22 @@ class HelmReleaseRun(TargetRun):
     def wanted(self) -> Wanted:
         """What the object asks for."""
         assert self.chart is not None  # noqa: S101  (load_chart came before)
-        return Wanted(self.chart.name, self.chart.version, self.values, self.oci_digest)
+        test = self.action_spec("test")
+        return Wanted(
+            self.chart.name,
+            self.chart.version,
+            self.values,
+            self.oci_digest,
+            test=bool(test.get("enable")),
+            ignore_test_failures=self.ignores_test_failures,
+        )
+
+    @property
+    def ignores_test_failures(self) -> bool:
+        """What the action that was tried last says of failed tests, else what `spec.test` says (HR-20, HR-25)."""
+        action = str(self.status.fields.get("lastAttemptedReleaseAction") or "install")
+        said = (self.action_spec(action).get("remediation") or {}).get("ignoreTestFailures")
+        return bool(self.action_spec("test").get("ignoreFailures") if said is None else said)
 
     @property
     def namespace(self) -> str:

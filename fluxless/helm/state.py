@@ -19,6 +19,7 @@ class State(StrEnum):
     UNMANAGED = "Unmanaged"
     OUT_OF_SYNC = "OutOfSync"
     FAILED = "Failed"
+    UNTESTED = "Untested"
     IN_SYNC = "InSync"
     UNKNOWN = "Unknown"
 
@@ -29,18 +30,23 @@ class Action(StrEnum):
     INSTALL = "install"
     UPGRADE = "upgrade"
     UNLOCK = "unlock"
+    TEST = "test"
     ROLLBACK = "rollback"
     UNINSTALL = "uninstall"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the object asks for. `oci_digest` is empty for charts that are not told by their digest."""
+    """What the object asks for. `oci_digest` is empty for charts that are not told by their digest; `test` says that
+    tests are to be run, and `ignore_test_failures` that they decide nothing.
+    """
 
     chart_name: str
     chart_version: str
     values: Mapping[str, Any]
     oci_digest: str = ""
+    test: bool = False
+    ignore_test_failures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,24 @@ def _compared(last: Release, wanted: Wanted, known: Mapping[str, Any]) -> Found:
         return Found(State.OUT_OF_SYNC, "release chart changed")
     if digest(last.config) != digest(wanted.values):
         return Found(State.OUT_OF_SYNC, "release config values changed")
+    if wanted.test and not been_tested(known):
+        return Found(State.UNTESTED)
+    if wanted.test and not wanted.ignore_test_failures and test_failed(known):
+        return Found(State.FAILED, "release has test in failed phase")
     return Found(State.IN_SYNC)
+
+
+def been_tested(snapshot: Mapping[str, Any]) -> bool:
+    """Whether every test has succeeded, or one has failed; there may be none (HR-75)."""
+    hooks: Mapping[str, Any] | None = snapshot.get("testHooks")
+    if hooks is None:
+        return False
+    return test_failed(snapshot) or all((hook or {}).get("phase") == "Succeeded" for hook in hooks.values())
+
+
+def test_failed(snapshot: Mapping[str, Any]) -> bool:
+    """Whether a test has failed."""
+    return any((hook or {}).get("phase") == "Failed" for hook in (snapshot.get("testHooks") or {}).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +154,8 @@ def next_action(found: Found, spec: Mapping[str, Any], status: Mapping[str, Any]
         return Action.UPGRADE if force else None
     if found.state is State.LOCKED:
         return Action.UNLOCK
+    if found.state is State.UNTESTED:
+        return Action.UPGRADE if force else Action.TEST
     if found.state is State.UNMANAGED:
         return Action.UPGRADE
     if found.state is State.FAILED:

@@ -329,9 +329,7 @@ async def test_a_release_waits_for_a_kustomization_and_the_other_way_round(
     assert ready(await flux.ks("two"))[0] == "True"
 
 
-@pytest.mark.parametrize(
-    "field", [{"postRenderStrategy": "nohooks"}, {"driftDetection": {"mode": "warn"}}, {"test": {"enable": True}}]
-)
+@pytest.mark.parametrize("field", [{"postRenderStrategy": "nohooks"}, {"driftDetection": {"mode": "warn"}}])
 async def test_what_is_not_built_is_refused(flux: Flux, repository: ChartServer, field: dict[str, Any]) -> None:
     await _of(flux, "web", **field)
     await flux.run(patience=1)
@@ -456,6 +454,55 @@ async def test_what_is_rendered_is_changed_by_kustomize(flux: Flux, repository: 
     found = await _the(flux)
     assert ready(found)[0] == "False"
     assert "post-renderer" in message(found)
+
+
+TEST = """apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Values.%s }}
+  annotations: {"helm.sh/hook": test}
+"""
+
+
+async def test_the_tests_of_a_chart_decide(flux: Flux, charts: ChartServer) -> None:
+    """HR-25, HR-75, HR-23."""
+    values = "one: first\ntwo: second\n"
+    files = {"templates/one.yaml": TEST % "one", "templates/two.yaml": TEST % "two", "values.yaml": values}
+    charts.add("tested", "1.0.0", packed("tested", "1.0.0", CHART | files))
+    await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
+    await _of(flux, "tested", test={"enable": True})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "TestSucceeded"), message(found)
+    assert message(found).endswith("2 test hooks completed successfully")
+    hooks = found["status"]["history"][0]["testHooks"]
+    assert {name: hook["phase"] for name, hook in hooks.items()} == {"first": "Succeeded", "second": "Succeeded"}
+    before = found["status"]["history"]
+    await flux.request(RELEASE, "app")
+    await flux.run(patience=5)
+    assert (await _the(flux))["status"]["history"] == before
+
+    bad = {"two": "Not_A_Name"}
+    remediation = {"retries": 0, "remediateLastFailure": True}
+    await _of(flux, "tested", test={"enable": True}, values=bad, upgrade={"remediation": remediation})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert message(found, "TestSuccess").startswith("Helm test failed for release"), found["status"]
+    assert message(found, "Remediated").startswith("Helm rollback to previous release")
+    assert found["status"]["upgradeFailures"] == 1
+
+    await _of(flux, "tested", test={"enable": True, "ignoreFailures": True}, values={**bad, "a": 1})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "UpgradeSucceeded"), message(found)
+    assert message(found, "TestSuccess").startswith("Helm test failed")
+
+    chosen = {"enable": True, "filters": [{"name": "first"}]}
+    await _of(flux, "tested", test=chosen, values={**bad, "a": 2})
+    await flux.run(patience=5)
+    found = await _the(flux)
+    assert ready(found) == ("True", "TestSucceeded"), message(found)
+    assert set(found["status"]["history"][0]["testHooks"]) == {"first"}
 
 
 # -- workers that die -------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from fluxless.api.unbuilt import unbuilt_fields
     [
         ({"driftDetection": {"mode": "warn"}}, ["driftDetection.mode"]),
         ({"driftDetection": {"mode": "disabled"}}, []),
-        ({"test": {"enable": True}, "waitStrategy": {"name": "legacy"}}, ["test.enable", "waitStrategy.name"]),
-        ({"test": {"enable": False}, "waitStrategy": {"name": "poller"}}, []),
+        ({"test": {"enable": True}, "waitStrategy": {"name": "legacy"}}, ["waitStrategy.name"]),
+        ({"waitStrategy": {"name": "poller"}}, []),
         ({"postRenderStrategy": "separate"}, ["postRenderStrategy"]),
         ({"install": {"strategy": {"name": "RetryOnFailure"}}}, ["install.strategy"]),
         ({"upgrade": {"strategy": {"name": "RemediateOnFailure"}}}, []),

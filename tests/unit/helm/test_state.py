@@ -64,6 +64,26 @@ def test_a_state_is_determined(last: Release | None, known: list[Release], wante
     assert determine(last, wanted, history(*known)).state is expected
 
 
+@pytest.mark.parametrize(
+    ("hooks", "ignored", "expected"),
+    [
+        (None, False, State.UNTESTED),
+        ({}, False, State.IN_SYNC),
+        ({"a": {"phase": "Succeeded"}}, False, State.IN_SYNC),
+        ({"a": {"phase": "Succeeded"}, "b": {"phase": "Running"}}, False, State.UNTESTED),
+        ({"a": {"phase": "Failed"}, "b": {"phase": ""}}, False, State.FAILED),
+        ({"a": {"phase": "Failed"}}, True, State.IN_SYNC),
+    ],
+)
+def test_tests_belong_to_the_state(hooks: dict[str, Any] | None, ignored: bool, expected: State) -> None:
+    known = history(record())
+    if hooks is not None:
+        known[0]["testHooks"] = hooks
+    wanted = replace(WANTED, test=True, ignore_test_failures=ignored)
+    assert determine(record(), wanted, known).state is expected
+    assert determine(record(), WANTED, known).state is State.IN_SYNC
+
+
 def status(action: str, failures: int, *versions: tuple[int, str]) -> dict[str, Any]:
     entries = [{"version": number, "status": word} for number, word in versions]
     return {"lastAttemptedReleaseAction": action, f"{action}Failures": failures, "history": entries}
@@ -82,6 +102,7 @@ FAILED_UPGRADE = ((2, "failed"), (1, "superseded"))
         pytest.param(State.IN_SYNC, {}, {}, None, id="nothing to do"),
         pytest.param(State.ABSENT, {}, {}, Action.INSTALL, id="install"),
         pytest.param(State.LOCKED, {}, {}, Action.UNLOCK, id="unlock"),
+        pytest.param(State.UNTESTED, {}, {}, Action.TEST, id="test"),
         pytest.param(State.UNMANAGED, {}, {}, Action.UPGRADE, id="take over"),
         pytest.param(State.OUT_OF_SYNC, {}, status("install", 0), Action.UPGRADE, id="upgrade"),
         pytest.param(State.FAILED, {}, {}, Action.UPGRADE, id="failed before our time"),
