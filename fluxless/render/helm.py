@@ -63,7 +63,7 @@ async def helm(
             "HELM_CONFIG_HOME": str(home / "config"),
             "HELM_DATA_HOME": str(home / "data"),
             "HELM_PLUGINS": str(home / "plugins"),
-            "HELM_NO_ANALYTICS": "1",
+            "PYTHONPATH": os.pathsep.join(sys.path),  # of the post-renderer: packages may lie beside the app
         }
         finished = await run(command, env=environment, timeout=timeout + GRACE)
     if finished.code != 0:
