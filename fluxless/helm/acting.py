@@ -18,8 +18,10 @@ from fluxless.helm.book import (
     TESTED,
     WORD,
     chart,
+    count,
     count_failure,
     exhausted,
+    failed_text,
     full,
     handled,
     is_exhausted,
@@ -152,19 +154,19 @@ async def _test(run: HelmReleaseRun) -> None:
     run.status.set(history=[{**entry, "testHooks": hooks}, *run.history[1:]])
     where = f"release {full(entry)} with chart {chart(entry)}"
     if problem is None:
-        count = (
+        completed = (
             f"{len(hooks)} test hook{'s' if len(hooks) > 1 else ''} completed successfully"
             if hooks
             else "no test hooks"
         )
-        text = f"Helm test succeeded for {where}: {count}"
+        text = f"Helm test succeeded for {where}: {completed}"
         run.status.mark(TESTED, "True", "TestSucceeded", text)
         run.tell(Event("Normal", "TestSucceeded", text, run.revisions))
         return
     text = f"Helm test failed for {where}: {problem.failures[0].message}"
     run.status.mark(TESTED, "False", "TestFailed", text)
     counted = ["failures"] + ([] if run.ignores_test_failures else [f"{entry.get('action') or 'upgrade'}Failures"])
-    run.status.set(**{name: int(run.status.fields.get(name) or 0) + 1 for name in counted})
+    count(run, *counted)
     if not been_tested(run.history[0]):  # helm has not come as far as that
         raise Transient("TestFailed", Failure(FailureClass.HEALTH, text, str(run.ref)))
     run.tell(Event("Warning", "TestFailed", text, run.revisions))
@@ -249,15 +251,13 @@ async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before:
         await actions.mark_failed(run, last, words[:500])
         run.records = await actions.read_records(run)
         last = run.records[0]
-    wanted = run.wanted
     if action in {Action.ROLLBACK, Action.UNINSTALL}:
         text = f"Helm {action.value} failed for release {run.namespace}/{run.release_name}: {words}"
         run.status.mark(REMEDIATED, "False", f"{WORD[action]}Failed", text)
         raise Transient(f"{WORD[action]}Failed", Failure(FailureClass.BUILD, text, str(run.ref)), event=True)
-    where = f"{run.namespace}/{run.release_name} with chart {wanted.chart_name}@{wanted.chart_version}"
-    text = f"Helm {action.value} failed for release {where}: {words}"
+    text = failed_text(run, action, words)
     if last is None or last.version == before:  # nothing was recorded, so nothing has to be undone
-        run.status.set(failures=int(run.status.fields.get("failures") or 0) + 1)
+        count(run, "failures")
         run.status.mark(RELEASED, "False", f"{WORD[action]}Failed", text)
         raise Transient(f"{WORD[action]}Failed", Failure(FailureClass.BUILD, text, str(run.ref)))
     await count_failure(run, action, last.version, text)

@@ -41,12 +41,23 @@ async def observe(run: HelmReleaseRun, version: int, action: str) -> None:
 
 async def count_failure(run: HelmReleaseRun, action: Action, version: int, text: str) -> None:
     """A failure of which Helm has a record (HR-64)."""
-    field = f"{action.value}Failures"
-    run.status.set(**{name: int(run.status.fields.get(name) or 0) + 1 for name in ("failures", field)})
+    count(run, "failures", f"{action.value}Failures")
     await observe(run, version, action.value)
     run.status.unmark(REMEDIATED)
     run.status.mark(RELEASED, "False", f"{WORD[action]}Failed", text)
     run.tell(Event("Warning", f"{WORD[action]}Failed", text, run.revisions))
+
+
+def count(run: HelmReleaseRun, *fields: str) -> None:
+    """One more in each of these counters of the status."""
+    run.status.set(**{field: int(run.status.fields.get(field) or 0) + 1 for field in fields})
+
+
+def failed_text(run: HelmReleaseRun, action: Action, words: str) -> str:
+    """What an install or an upgrade says that has failed."""
+    wanted = run.wanted
+    where = f"{run.namespace}/{run.release_name} with chart {wanted.chart_name}@{wanted.chart_version}"
+    return f"Helm {action.value} failed for release {where}: {words}"
 
 
 def handled(run: HelmReleaseRun, annotation: str, field: str) -> None:

@@ -11,7 +11,7 @@ from fluxless.apply import inventory
 from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import object_id, version_of
 from fluxless.helm import actions
-from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, count_failure, full
+from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, count_failure, failed_text, full
 from fluxless.helm.post import observed
 from fluxless.helm.release import Release
 from fluxless.helm.run import HelmReleaseRun
@@ -26,11 +26,12 @@ async def await_health(run: HelmReleaseRun, last: Release) -> None:
     """A short look, then a durable wait. A release that does not become ready in time has failed, as in Flux."""
     action = Action(str(run.memory.get("action") or "upgrade"))
     objects = await _objects(run, last)
-    _keep_inventory(run, objects)
+    entries = {object_id(obj): version_of(obj["apiVersion"]) for obj in objects}
+    run.status.set(inventory=inventory.write(entries))  # HR-44
     if run.action_spec(action.value).get("disableWait"):
         await _healthy(run, action)
         return
-    targets = [Target.of_inventory(object_id(obj), version_of(obj["apiVersion"])) for obj in objects]
+    targets = [Target.of_inventory(entry, version) for entry, version in entries.items()]
     judge = judge_by(run.spec.get("healthCheckExprs") or [])
     found = await look(run.census, targets, fleeting=set(), judge=judge, since=run.services.clock())
     if not found.pending and not found.failed:
@@ -70,9 +71,7 @@ async def _unhealthy(run: HelmReleaseRun, action: Action, last: Release, found: 
     run.memory = {}
     await run.save_memory()
     await actions.mark_failed(run, last, words[:500])
-    wanted = run.wanted
-    where = f"{run.namespace}/{run.release_name} with chart {wanted.chart_name}@{wanted.chart_version}"
-    await count_failure(run, action, last.version, f"Helm {action.value} failed for release {where}: {words}")
+    await count_failure(run, action, last.version, failed_text(run, action, words))
 
 
 async def _objects(run: HelmReleaseRun, last: Release) -> list[dict[str, Any]]:
@@ -86,9 +85,3 @@ async def _objects(run: HelmReleaseRun, last: Release) -> list[dict[str, Any]]:
                 metadata["namespace"] = last.namespace
             found.append(document)
     return found
-
-
-def _keep_inventory(run: HelmReleaseRun, objects: list[dict[str, Any]]) -> None:
-    """HR-44."""
-    entries = {object_id(obj): version_of(obj["apiVersion"]) for obj in objects}
-    run.status.set(inventory=inventory.write(entries))
