@@ -64,6 +64,8 @@ PRUNE_LIMIT = AppSetting("FLUXLESS_PRUNE_LIMIT")
 DRIFT_MODE = AppSetting("FLUXLESS_DRIFT_MODE", "correct")
 REMOTE_BASES = AppSetting("FLUXLESS_REMOTE_BASES", "false")
 OVERRIDE_MANAGERS = AppSetting("FLUXLESS_OVERRIDE_MANAGERS")
+HELM_GATES = AppSetting("FLUXLESS_HELM_GATES")
+RETRY_EXHAUSTED = AppSetting("FLUXLESS_RETRY_EXHAUSTED")
 CUSTOM_STAGE_KINDS = AppSetting("FLUXLESS_CUSTOM_STAGE_KINDS")
 SOPS_AGE_SECRET = AppSetting("FLUXLESS_SOPS_AGE_SECRET")
 OBJECT_LEVEL_IDENTITY = AppSetting("FLUXLESS_OBJECT_LEVEL_IDENTITY", "false")
@@ -95,6 +97,8 @@ def reconciliation() -> Settings:
         report_drift=_report_drift(),
         remote_bases=REMOTE_BASES.on(),
         override_managers=tuple(name.strip() for name in OVERRIDE_MANAGERS.read().split(",") if name.strip()),
+        helm_gates=_helm_gates(),
+        retry_exhausted=_retry_exhausted(),
         custom_stage_kinds=_custom_stage_kinds(),
         sops_age_secret=_sops_age_secret(),
         object_level_identity=OBJECT_LEVEL_IDENTITY.on(),
@@ -138,6 +142,26 @@ def _custom_stage_kinds() -> tuple[tuple[str, str], ...]:
     if any(entry.count("/") != 1 or entry.endswith("/") for entry in entries):
         raise CUSTOM_STAGE_KINDS.wrong("is no list of kinds", "write it like rbac.authorization.k8s.io/Role,/Secret")
     return tuple((group, kind) for group, _, kind in (entry.partition("/") for entry in entries))
+
+
+def _helm_gates() -> frozenset[str]:
+    """Names with commas between, as in Flux's `--feature-gates`, where `=true` may follow each."""
+    from fluxless.helm.gates import GATES
+
+    names = {entry.strip().removesuffix("=true") for entry in HELM_GATES.read().split(",") if entry.strip()}
+    if unknown := names - GATES:
+        raise HELM_GATES.wrong(f"has no gate {sorted(unknown)[0]}", f"known are {', '.join(sorted(GATES))}")
+    return frozenset(names)
+
+
+def _retry_exhausted() -> float:
+    from fluxless.api.duration import parse_duration
+
+    text = RETRY_EXHAUSTED.read()
+    try:
+        return parse_duration(text) if text else 0.0
+    except ValueError:
+        raise RETRY_EXHAUSTED.wrong("is no duration", "write it like 1h") from None
 
 
 def _sops_age_secret() -> str:

@@ -1,10 +1,10 @@
-"""Flux's own controllers, to compare with: where FLUX_SOURCE_CONTROLLER and FLUX_KUSTOMIZE_CONTROLLER name binaries."""
+"""Flux's own controllers, to compare with, where FLUX_SOURCE_CONTROLLER and its like name their binaries."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,16 @@ from fluxless.kube.errors import NoSuchKind
 from tools import processes
 from tools.places import free_port
 
-BINARIES = {"source-controller": "FLUX_SOURCE_CONTROLLER", "kustomize-controller": "FLUX_KUSTOMIZE_CONTROLLER"}
+SOURCE, KUSTOMIZE, HELM = "source-controller", "kustomize-controller", "helm-controller"
+BINARIES = {
+    SOURCE: "FLUX_SOURCE_CONTROLLER",
+    KUSTOMIZE: "FLUX_KUSTOMIZE_CONTROLLER",
+    HELM: "FLUX_HELM_CONTROLLER",
+}
 SERVED_WITHIN = 30.0
 
 
-def missing(names: Iterable[str] = BINARIES) -> list[str]:
+def missing(*names: str) -> list[str]:
     """The variables of these that name no binary; empty when all are there."""
     return [BINARIES[name] for name in names if not os.environ.get(BINARIES[name])]
 
@@ -74,7 +79,7 @@ class Controllers:
         everywhere: bool = False,
         flags: Sequence[str] = (),
         more: Mapping[str, Sequence[str]] | None = None,
-        names: Sequence[str] = tuple(BINARIES),
+        names: Sequence[str],
     ) -> None:
         self.names = tuple(names)
         self._folder = folder
@@ -100,7 +105,7 @@ class Controllers:
                     *("--events-addr=", "--enable-leader-election=false", "--log-level=error"),
                     *(f"--metrics-addr=127.0.0.1:{free_port()}", f"--health-addr=127.0.0.1:{free_port()}"),
                     *self._flags,
-                    *(source if name == "source-controller" else ()),
+                    *(source if name == SOURCE else ()),
                     *self._more.get(name, ()),
                 ],
                 self._folder,

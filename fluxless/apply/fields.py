@@ -31,7 +31,12 @@ _STALE_LABELS = ("fluxcd.io/sync-gc-mark",)
 
 def managers_to_take_over(extra: Iterable[str] = ()) -> Managers:
     """Flux's table, and both operations of every manager that the operator added (`--override-manager`)."""
-    return TAKEN_OVER + tuple((name, operation) for name in extra for operation in ("Apply", "Update"))
+    return TAKEN_OVER + managers_of(extra)
+
+
+def managers_of(names: Iterable[str]) -> Managers:
+    """Both operations of these managers."""
+    return tuple((name, operation) for name in names for operation in ("Apply", "Update"))
 
 
 def managed(obj: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -39,21 +44,21 @@ def managed(obj: Mapping[str, Any]) -> list[dict[str, Any]]:
     return (obj.get("metadata") or {}).get("managedFields") or []
 
 
-def own_entry(obj: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any] | None:
-    """Our Apply entry for the main resource."""
+def own_entry(obj: Mapping[str, Any], manager: str = MANAGER, operation: str = "Apply") -> dict[str, Any] | None:
+    """Our entry for the main resource."""
     for entry in managed(obj):
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if entry.get("manager") == manager and entry.get("operation") == operation and not entry.get("subresource"):
             return entry
     return None
 
 
 def fingerprint(obj: Mapping[str, Any], manager: str = MANAGER) -> str:
-    """A digest of our Apply entry, empty when we own nothing.
+    """A digest of our Apply entry, or of what we have written otherwise (HR-22), empty when we own nothing.
 
     Equal fingerprints mean that nobody changed a field of ours: another manager's change takes the field out of the
     entry, and a change under our own name (a second Kustomization, a Flux controller) moves the entry's time.
     """
-    entry = own_entry(obj, manager)
+    entry = own_entry(obj, manager) or own_entry(obj, manager, "Update")
     if entry is None:
         return ""
     known = [entry.get("apiVersion"), entry.get("time"), entry.get("fieldsV1")]
@@ -76,8 +81,10 @@ def _join(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_take_over(obj: Mapping[str, Any], managers: Managers = TAKEN_OVER, group: str = GROUP) -> bool:
-    """Whether somebody else's leftovers have to become ours before we apply (KC-86); never with `ssa: Merge`."""
-    return not merges(obj, group) and bool(_matching(obj, managers) or _stale_metadata(obj))
+    """Whether somebody else's leftovers have to become ours before we apply (KC-86); never with `ssa: Merge`, and
+    nobody's where no manager is to be taken over from.
+    """
+    return bool(managers) and not merges(obj, group) and bool(_matching(obj, managers) or _stale_metadata(obj))
 
 
 def takeover_patch(

@@ -61,6 +61,17 @@ def leave_to_others(obj: KubeObject, live: KubeObject, rules: Iterable[Rule], ma
     return changed
 
 
+def without_ignored(obj: KubeObject, live: KubeObject, rules: Iterable[Rule]) -> KubeObject:
+    """`obj` without the fields that a rule means and that somebody has removed from `live`."""
+    gone = [
+        path for rule in rules if rule.means(obj) for path in rule.paths if _has(obj, path) and not _has(live, path)
+    ]
+    changed: KubeObject = copy_json(obj) if gone else obj
+    for path in gone:
+        _remove(changed, path)
+    return changed
+
+
 def _pointer(text: str) -> tuple[str, ...]:
     if not text.startswith("/"):
         raise ValueError(f"{text!r} is no JSON pointer: begin it with a slash")

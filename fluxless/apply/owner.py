@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 GROUP = "kustomize.toolkit.fluxcd.io"
+HELM_GROUP = "helm.toolkit.fluxcd.io"
 MANAGER = "kustomize-controller"
 """Flux's field manager: kept, so that a cluster can change over to us and back without a fight (KC-50)."""
 
@@ -52,7 +53,11 @@ def asks(obj: Mapping[str, Any], directive: str, value: str, group: str = GROUP)
 
 
 def hands_off(obj: Mapping[str, Any], group: str = GROUP) -> bool:
-    """Never applied, never pruned: `reconcile: disabled` (KC-83) or `ssa: Ignore` (KC-84)."""
+    """Never applied, never pruned: `reconcile: disabled` (KC-83) or `ssa: Ignore` (KC-84); of a release, whose drift is
+    nobody's business (HR-74).
+    """
+    if group == HELM_GROUP:
+        return asks(obj, "driftDetection", "disabled", group)
     return asks(obj, "reconcile", "disabled", group) or asks(obj, "ssa", "ignore", group)
 
 

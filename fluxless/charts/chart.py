@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
+import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from pathspec import GitIgnoreSpec
@@ -21,6 +23,8 @@ MAX_FILE = 5 * 1024 * 1024
 """Bytes of one file (`--helm-chart-file-max-size`)."""
 MAX_TOTAL = 100 * 1024 * 1024
 MAX_FILES = 10_000
+_DEFINITIONS = re.compile(r"^(charts/[^/]+/)*crds/.+\.(ya?ml|json)$")
+_PACKED = re.compile(r"^(charts/[^/]+/)*charts/[^/_.][^/]*\.tgz$")
 METADATA, VALUES, LOCK, IGNORE = "Chart.yaml", "values.yaml", "Chart.lock", ".helmignore"
 
 
@@ -101,6 +105,15 @@ class Chart:
         for path, content in other.files.items():
             self.files[f"charts/{other.name}/{path}"] = content
 
+    def definitions(self) -> Iterator[tuple[str, bytes]]:
+        """The files in `crds/`, its own and those of the charts in it. Raises `ChartProblem`."""
+        for path in sorted(self.files):
+            if _DEFINITIONS.match(path):
+                yield path, self.files[path]
+            elif _PACKED.match(path):
+                other = _read_archive(io.BytesIO(self.files[path]), f"{path} of {self.shown}")
+                yield from ((f"{path}/{below}", content) for below, content in other.definitions())
+
     def packed(self) -> list[File]:
         """The files as they stand in an archive, below a folder of the chart's name."""
         return [File(f"{self.name}/{path}", self.files[path]) for path in sorted(self.files)]
@@ -133,10 +146,15 @@ def load_archive(archive: Path, shown: str) -> Chart:
     """A packed chart; blocking. Raises `ChartProblem`."""
     if archive.stat().st_size > MAX_ARCHIVE:
         raise ChartProblem(f"{shown} has more than {MAX_ARCHIVE >> 20} MiB", "make the chart smaller")
+    with archive.open("rb") as file:
+        return _read_archive(file, shown)
+
+
+def _read_archive(file: IO[bytes], shown: str) -> Chart:
     files: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(archive, mode="r|gz") as tar:
+        with tarfile.open(fileobj=file, mode="r|gz") as tar:
             for entry in tar:
                 if not entry.isreg():
                     continue

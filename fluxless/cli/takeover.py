@@ -14,7 +14,6 @@ from rich.console import Console
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KINDS, SOURCE_KINDS
-from fluxless.api.unbuilt import unbuilt_fields
 from fluxless.apply.many import each
 from fluxless.cli.install import definitions, install
 from fluxless.cli.session import wrong
@@ -144,16 +143,12 @@ async def _refuse_keepers(cluster: Cluster) -> None:
 
 async def _refuse_left_behind(cluster: Cluster, components: Collection[str]) -> None:
     left: list[str] = []
-    for kind in (kind for kind in KINDS if kind.component in components):
+    for kind in (kind for kind in KINDS if kind.component in components and not kind.built):
         try:
             found = await cluster.list(await cluster.resource(kind.api_version, kind.kind))
         except NoSuchKind:
             continue
-        if kind.built:
-            fields = {field for obj in found for field in unbuilt_fields(kind.kind, obj.get("spec") or {})}
-            count = sum(bool(unbuilt_fields(kind.kind, obj.get("spec") or {})) for obj in found)
-            left += [f"{count} {kind.kind} with {', '.join(sorted(fields))}"] if count else []
-        elif found:
+        if found:
             left.append(f"{len(found)} {kind.kind}")
     if left:
         text = f"this version of Fluxless does not reconcile {'; '.join(left)}: they would come to a standstill"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
-from fluxless.helm import actions
 from fluxless.helm.release import Release
 from fluxless.helm.run import HelmReleaseRun
-from fluxless.helm.state import Action, remedy
+from fluxless.helm.state import Action, retry_interval
 from fluxless.reconcile.errors import Ended, Transient
 from fluxless.reconcile.events import Event
-from fluxless.reconcile.outcome import Outcome
-from fluxless.reconcile.outcome import State as OutcomeState
 
 RELEASED, REMEDIATED, TESTED = "Released", "Remediated", "TestSuccess"
 WORD = {
@@ -21,13 +19,10 @@ WORD = {
     Action.ROLLBACK: "Rollback",
     Action.UNINSTALL: "Uninstall",
 }
-SNAPSHOTS = 5
-"""Of `status.history` (HR-43)."""
 
 
-async def observe(run: HelmReleaseRun, version: int, action: str) -> None:
+def observe(run: HelmReleaseRun, version: int, action: str) -> None:
     """Bring `status.history` up to date with Helm's records of the versions that are ours (HR-43)."""
-    run.records = await actions.read_records(run)
     ours = {entry["version"]: entry for entry in run.history} | {version: {"action": action}}
     entries = []
     for record in run.records:
@@ -36,13 +31,13 @@ async def observe(run: HelmReleaseRun, version: int, action: str) -> None:
             oci = str(known.get("ociDigest") or (run.oci_digest if record.version == version else ""))
             tested = {"testHooks": known["testHooks"]} if "testHooks" in known else {}
             entries.append(record.snapshot(str(known.get("action") or ""), oci) | tested)
-    run.status.set(history=entries[:SNAPSHOTS] or None)
+    run.status.set(history=entries or None)
 
 
-async def count_failure(run: HelmReleaseRun, action: Action, version: int, text: str) -> None:
+def count_failure(run: HelmReleaseRun, action: Action, version: int, text: str) -> None:
     """A failure of which Helm has a record (HR-64)."""
     count(run, "failures", f"{action.value}Failures")
-    await observe(run, version, action.value)
+    observe(run, version, action.value)
     run.status.unmark(REMEDIATED)
     run.status.mark(RELEASED, "False", f"{WORD[action]}Failed", text)
     run.tell(Event("Warning", f"{WORD[action]}Failed", text, run.revisions))
@@ -66,30 +61,19 @@ def handled(run: HelmReleaseRun, annotation: str, field: str) -> None:
         run.status.set(**{field: token})
 
 
-def is_exhausted(run: HelmReleaseRun) -> bool:
-    """Whether no retry is left."""
-    known = remedy(run.spec, run.status.fields)
-    return known is not None and known.exhausted
-
-
-def exhausted(run: HelmReleaseRun) -> Outcome:
-    """Stalled says that nothing more is tried, Ready what went wrong."""
-    known = remedy(run.spec, run.status.fields)
-    action, failures = (known.action, known.failures) if known is not None else ("release", 0)
-    step = "correct the chart or the values; `flux reconcile helmrelease --reset` tries again as it is"
-    run.status.unmark("Reconciling")
-    run.status.mark("Stalled", "True", "RetriesExceeded", f"Failed to {action} after {failures} attempt(s) — {step}")
-    said = summary(run)
-    run.status.mark("Ready", "False", str(said.get("reason") or "ReconcileError"), str(said.get("message") or ""))
-    run.status.set(observedGeneration=run.generation)
-    return Outcome(OutcomeState.STALLED, None, "RetriesExceeded", run.revision)
-
-
 def try_again(run: HelmReleaseRun) -> Ended:
     """What went wrong stands in Released or Remediated already."""
+    tell_of_retry(run)
     said = summary(run)
     failure = Failure(FailureClass.HEALTH, str(said.get("message") or "the release has failed"), str(run.ref))
     return Transient(str(said.get("reason") or "ReconcileError"), failure, event=False)
+
+
+def tell_of_retry(run: HelmReleaseRun) -> None:
+    """When the spec says how soon a failure is tried again (HR-19)."""
+    pause = retry_interval(run.spec, run.status.fields)
+    if pause is not None:
+        run.progress(f"retrying after {format_duration(pause)}")
 
 
 def summary(run: HelmReleaseRun) -> dict[str, Any]:

@@ -11,18 +11,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fluxless.helm.sources import OWNER
+from fluxless.apply.owner import Owner
 
 _SELECTOR = ("group", "version", "kind", "namespace", "name", "annotationSelector", "labelSelector")
 
 
-def task(spec: Mapping[str, Any], name: str, namespace: str, kustomize: str) -> dict[str, Any]:
+def task(spec: Mapping[str, Any], owner: Owner, kustomize: str) -> dict[str, Any]:
     """What `post_render.py` is told; `kustomize` is the path of the binary."""
     common = spec.get("commonMetadata") or {}
     return {
         "kustomize": [one["kustomize"] for one in spec.get("postRenderers") or [] if one.get("kustomize")],
         "binary": kustomize,
-        "labels": {**(common.get("labels") or {}), f"{OWNER}/name": name, f"{OWNER}/namespace": namespace},
+        "strategy": spec.get("postRenderStrategy") or "combined",
+        "labels": {**(common.get("labels") or {}), **owner.labels},
         "annotations": common.get("annotations") or {},
     }
 

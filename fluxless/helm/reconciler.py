@@ -6,18 +6,20 @@ Waiting for objects to become ready is no part of an action: the step ends, and 
 
 from __future__ import annotations
 
-from fluxless.api.failure import Failure, FailureClass
-from fluxless.api.unbuilt import unbuilt_fields
-from fluxless.helm.acting import forget_failures, leave_old_target, release, uninstall_known
+from fluxless.helm.acting import forget_failures, release, uninstall_known
 from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
+from fluxless.helm.drift import check_drift
+from fluxless.helm.lease import held
+from fluxless.helm.memory import Memory
+from fluxless.helm.recognise import recognise
 from fluxless.helm.run import HelmReleaseRun
-from fluxless.helm.sources import load_chart, make_chart, remove_chart
-from fluxless.reconcile.errors import Stalled
+from fluxless.helm.sources import find_chart, load_chart, make_chart, remove_chart
+from fluxless.helm.state import retry_interval
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
-from fluxless.reconcile.records import read_json
+from fluxless.reconcile.records import drift_name, read_json
 from fluxless.reconcile.target import account_exists, open_target
 from fluxless.reconcile.waiting import wait_for_others
 
@@ -33,12 +35,14 @@ class HelmReleaseController:
     async def finalize(self, run: HelmReleaseRun) -> Outcome:
         """HR-77."""
         await recall(run)
-        released = run.history or run.memory.get("awaiting")
+        released = run.history or run.memory.made
         if not run.spec.get("suspend") and released and await account_exists(run):
             await open_target(run)
-            await uninstall_known(run)
+            async with held(run):
+                await uninstall_known(run)
         await remove_chart(run)
         await run.services.store.delete(run.memory_name)
+        await run.services.store.delete(drift_name(run.cluster.name, run.ref))
         return Outcome(OutcomeState.GONE)
 
     def succeed(self, run: HelmReleaseRun) -> Outcome:
@@ -49,8 +53,8 @@ class HelmReleaseController:
         return Outcome(OutcomeState.READY, after, str(released.get("reason") or ""), run.revision)
 
     def retry_after(self, run: HelmReleaseRun) -> float | None:
-        """CM-28: backoff."""
-        return None
+        """CM-28: backoff, unless the spec says when (HR-19)."""
+        return retry_interval(run.spec, run.status.fields)
 
     def event_metadata(self, run: HelmReleaseRun) -> dict[str, str]:
         """HR-54."""
@@ -62,29 +66,24 @@ async def check_dependencies(run: HelmReleaseRun) -> None:
     wait_for_others(run)
 
 
-async def refuse_unbuilt(run: HelmReleaseRun) -> None:
-    """What this version does not do is said, and never half-done. Stalled UnsupportedField."""
-    fields = [f"spec.{name}" for name in unbuilt_fields(run.kind.kind, run.spec)]
-    if fields:
-        text = f"{', '.join(fields)} is not supported by this version of Fluxless"
-        step = "remove the field, or leave this object to a version that supports it"
-        raise Stalled("UnsupportedField", Failure(FailureClass.VALIDATION, text, str(run.ref), next_step=step))
-
-
 async def recall(run: HelmReleaseRun) -> None:
-    """What is remembered of a wait that is under way. Sets no condition."""
-    run.memory, _ = await read_json(run.services.store, run.memory_name)
+    """What is remembered of the last step. Sets no condition."""
+    document, run.etag = await read_json(run.services.store, run.memory_name)
+    run.memory = Memory.from_json(document)
+    if run.memory.action in {"install", "upgrade"}:  # by a worker that may have died
+        run.status.set(lastAttemptedReleaseAction=run.memory.action)
 
 
 PHASES = (
-    refuse_unbuilt,
     check_dependencies,
     open_target,
     make_chart,
     recall,
     compose_values,
+    find_chart,
+    recognise,
     load_chart,
     forget_failures,
-    leave_old_target,
     release,
+    check_drift,
 )

@@ -19,7 +19,8 @@ from typing import Any
 from fluxless.helm.values import digest as values_digest
 
 TYPE = "helm.sh/release.v1"
-PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
+PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback", "uninstalling"})
+"""Also a release that somebody died over while he uninstalled it, where Flux stands still."""
 DEPLOYED, FAILED, SUPERSEDED, UNINSTALLED = "deployed", "failed", "superseded", "uninstalled"
 MAX_RECORD = 64 * 1024 * 1024
 """Bytes of an unpacked record; a Secret holds a megabyte, and nobody packs text that well in earnest."""
@@ -47,6 +48,8 @@ class Release:
     secret: str
     text: str
     """The record itself, JSON."""
+    stamp: str = ""
+    """What changes whenever the record does."""
 
     @property
     def pending(self) -> bool:
@@ -132,6 +135,12 @@ class Release:
         return {key: value for key, value in entry.items() if value not in ("", None)}
 
 
+def stamp_of(secret: Mapping[str, Any]) -> str:
+    """What changes whenever a record does."""
+    metadata = secret["metadata"]
+    return f"{metadata.get('uid')}/{metadata.get('resourceVersion')}"
+
+
 def read(secret: Mapping[str, Any]) -> Release:
     """The release in a Secret as the API server gives it. Raises `UnreadableRecord`."""
     name = str(secret["metadata"]["name"])
@@ -153,6 +162,7 @@ def read(secret: Mapping[str, Any]) -> Release:
             info=info,
             secret=name,
             text=text,
+            stamp=stamp_of(secret),
         )
     except (KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, binascii.Error) as error:
         raise UnreadableRecord(f"Secret '{name}' is no record of a release: {error}") from None

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fluxless.api.kinds import Kind
+from fluxless.apply.census import Census
+from fluxless.apply.fields import managers_of
+from fluxless.apply.objects import KubeObject, object_id
+from fluxless.apply.owner import HELM_GROUP, Owner
 from fluxless.charts.chart import Chart
+from fluxless.helm.gates import completed
+from fluxless.helm.memory import Memory
 from fluxless.helm.release import Release
 from fluxless.helm.state import Wanted
 from fluxless.reconcile.interval import seconds
@@ -21,6 +27,24 @@ from fluxless.reconcile.target import TargetRun
 DEFAULT_TIMEOUT = 300.0
 """Seconds (HR-6)."""
 LONGEST_NAME = 53
+MANAGER = "helm-controller"
+"""Flux's field manager."""
+
+
+class Turn(Protocol):
+    """A lease (`lease.py`)."""
+
+    def closed(self) -> str:
+        """Why nothing may be changed any more."""
+        ...
+
+    def check(self) -> None:
+        """Raises when nothing may be changed any more."""
+        ...
+
+    async def write(self) -> None:
+        """Keep the memory."""
+        ...
 
 
 class HelmReleaseRun(TargetRun):
@@ -28,13 +52,47 @@ class HelmReleaseRun(TargetRun):
 
     def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
         super().__init__(kind, obj, survey, services)
-        self.chart: Chart | None = None  # load_chart
+        self.gates = services.settings.helm_gates
+        self._spec = completed(obj.get("spec") or {}, self.gates)
+        self.owner = Owner(self.ref.name, self.ref.namespace, HELM_GROUP)
+        self.memory = Memory()  # recall
+        self.etag: str | None = None  # recall: of the memory
+        self.lease: Turn | None = None
+        """While this step may change the release."""
         self.values: dict[str, Any] = {}  # compose_values
+        self.artifact: dict[str, Any] = {}  # find_chart
+        self.settled = False  # recognise: nothing is to be done to the release
+        self.chart: Chart | None = None  # load_chart
         self.oci_digest = ""  # load_chart
-        self.memory: dict[str, Any] = {}  # recall
-        self.records: list[Release] = []  # release
+        self.records: list[Release] = []  # release: newest first
+        self.seen: dict[str, KubeObject] = {}
+        """What the API server has answered to Helm's writes in this step, by inventory id."""
         self.did = False
         """The step has changed the release."""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The spec as the API server stored it, with the defaults of the gates."""
+        return self._spec
+
+    @property
+    def census(self) -> Census:
+        """What lives in the target and belongs to releases."""
+        managers = managers_of(self.services.settings.override_managers)
+
+        def make() -> Census:
+            return Census(self.target, manager=MANAGER, group=HELM_GROUP, managers=managers)
+
+        return self.survey.shared(self.target, "helm census", make)
+
+    def see(self, obj: KubeObject) -> None:
+        """Note an answer to a write."""
+        self.seen[object_id(obj)] = obj
+
+    @property
+    def last(self) -> Release | None:
+        """Helm's newest record."""
+        return self.records[0] if self.records else None
 
     @property
     def wanted(self) -> Wanted:
@@ -115,8 +173,17 @@ class HelmReleaseRun(TargetRun):
         return applied_name(self.cluster.name, self.ref)
 
     async def save_memory(self) -> None:
-        """Keep what later steps need. Raises `StoreUnavailable`."""
-        await write_json(self.services.store, self.memory_name, self.memory)
+        """Keep what later steps need. Raises `StoreUnavailable`; when another worker has written it, `Waiting` or
+        `PreconditionFailed`.
+        """
+        await (self.lease.write() if self.lease is not None else self.write_memory())
+
+    async def write_memory(self) -> None:
+        """Over what was read or written before. Raises `PreconditionFailed`, `StoreUnavailable`."""
+        document, etag = self.memory.to_json(), self.etag
+        self.etag = await write_json(
+            self.services.store, self.memory_name, document, if_match=etag, only_if_absent=etag is None
+        )
 
     def notable(self, outcome: Outcome) -> bool:
         """Whether the run record is worth keeping."""

@@ -14,14 +14,13 @@ from fluxless.api.kinds import HELM_CHART
 from fluxless.charts import versions
 from fluxless.charts.chart import load_archive
 from fluxless.charts.errors import ChartProblem
-from fluxless.helm.run import HelmReleaseRun
+from fluxless.helm import gates
+from fluxless.helm.run import MANAGER, HelmReleaseRun
 from fluxless.reconcile.dependencies import artifact_of, chart_of
 from fluxless.reconcile.errors import Stalled, Transient, Waiting
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.world import Ref
 
-MANAGER = "helm-controller"
-OWNER = "helm.toolkit.fluxcd.io"
 NOT_READY = "SourceNotReady"
 GONE = 2.0
 """Seconds until the next look for an artifact that its source makes again: nothing else tells of it."""
@@ -54,14 +53,13 @@ def _wanted(run: HelmReleaseRun, template: dict[str, Any], ref: Ref) -> dict[str
     metadata = template.get("metadata") or {}
     spec = {key: said[key] for key in said if key not in {"interval", "sourceRef", "valuesFile"}}
     source = {key: value for key, value in said["sourceRef"].items() if key != "namespace"}
-    labels = {f"{OWNER}/name": run.ref.name, f"{OWNER}/namespace": run.ref.namespace}
     return {
         "apiVersion": HELM_CHART.api_version,
         "kind": "HelmChart",
         "metadata": {
             "name": ref.name,
             "namespace": ref.namespace,
-            "labels": {**(metadata.get("labels") or {}), **labels},
+            "labels": {**(metadata.get("labels") or {}), **run.owner.labels},
             **({"annotations": metadata["annotations"]} if metadata.get("annotations") else {}),
         },
         "spec": {**spec, "interval": said.get("interval") or run.spec["interval"], "sourceRef": source},
@@ -82,8 +80,8 @@ def _check_access(run: HelmReleaseRun, ref: Ref) -> None:
         raise Stalled(reasons.ACCESS_DENIED, Failure(FailureClass.FORBIDDEN, text, str(run.ref)))
 
 
-async def load_chart(run: HelmReleaseRun) -> None:
-    """Have the chart. Ready=False SourceNotReady while its source is not ready for its generation (HR-69)."""
+async def find_chart(run: HelmReleaseRun) -> None:
+    """Set `run.artifact`. Ready=False SourceNotReady while its source is not ready for its generation (HR-69)."""
     ref = chart_of(run.obj)
     assert ref is not None  # noqa: S101  (the schema asks for one of both)
     _check_access(run, ref)
@@ -96,6 +94,14 @@ async def load_chart(run: HelmReleaseRun) -> None:
         raise _not_ready(run, ref, str(ready.get("message") or "waiting for it to be reconciled"))
     if artifact is None:
         raise _not_ready(run, ref, "it has no artifact")
+    run.artifact = artifact
+
+
+async def load_chart(run: HelmReleaseRun) -> None:
+    """Have the chart, unless there is nothing to do with it. Ready=False ArtifactFailed."""
+    ref, artifact = chart_of(run.obj), run.artifact
+    if run.settled or ref is None:
+        return
     try:
         run.chart = await _fetch(run, artifact, ref)
     except ChartProblem as problem:
@@ -103,8 +109,9 @@ async def load_chart(run: HelmReleaseRun) -> None:
     if ref.kind != "HelmChart":
         digest = str(artifact["revision"]).rpartition("@")[2]
         run.oci_digest = digest if digest.startswith("sha256:") else str(artifact["digest"])
-        suffix = run.oci_digest.partition(":")[2][:12]
-        run.chart.rename(version=versions.with_metadata(run.chart.version, suffix))
+        if gates.NO_DIGESTS not in run.gates:
+            suffix = run.oci_digest.partition(":")[2][:12]
+            run.chart.rename(version=versions.with_metadata(run.chart.version, suffix))
     run.revision = run.chart.version
 
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fluxless.helm.release import DEPLOYED, FAILED, UNINSTALLED, Release
+from fluxless.helm.release import DEPLOYED, FAILED, SUPERSEDED, UNINSTALLED, Release
 from fluxless.helm.values import digest
+from fluxless.reconcile.interval import seconds
+
+SNAPSHOTS = 5
+"""Of `status.history`, where none could be rolled back to (HR-43)."""
 
 
 class State(StrEnum):
@@ -123,6 +127,11 @@ class Remedy:
         return self.retries >= 0 and self.failures > self.retries
 
     @property
+    def reinstalls(self) -> bool:
+        """Whether an upgrade is undone by an uninstall: an install follows, whose failures count for themselves."""
+        return self.action == "upgrade" and self.by is Action.UNINSTALL
+
+    @property
     def remediates(self) -> bool:
         """Whether the failure at hand is to be undone: the last one only when the spec says so."""
         return not self.exhausted or self.last_too
@@ -138,7 +147,7 @@ def remedy(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Remedy | None:
     if action == "install":
         last_too, by = bool(said.get("remediateLastFailure")), Action.UNINSTALL
     else:
-        last_too = bool(said.get("remediateLastFailure", retries != 0))
+        last_too = bool(said.get("remediateLastFailure", retries > 0))
         by = Action.UNINSTALL if said.get("strategy") == "uninstall" else Action.ROLLBACK
     return Remedy(action, retries, int(status.get(f"{action}Failures") or 0), last_too, by)
 
@@ -147,9 +156,20 @@ class Exhausted(Exception):
     """Nothing more is tried until the user changes something: Stalled RetriesExceeded."""
 
 
-def next_action(found: Found, spec: Mapping[str, Any], status: Mapping[str, Any], *, force: bool) -> Action | None:
-    """HR-60, HR-65; None when there is nothing to do. Raises `Exhausted`."""
-    known = remedy(spec, status)
+class NoTarget(Exception):
+    """There is nothing to roll back to: Stalled MissingRollbackTarget."""
+
+
+def retry_interval(spec: Mapping[str, Any], status: Mapping[str, Any]) -> float | None:
+    """Seconds until the action that was tried last is tried again (HR-19); None when failures are remediated."""
+    strategy = (spec.get(str(status.get("lastAttemptedReleaseAction") or "")) or {}).get("strategy") or {}
+    return seconds(strategy, "retryInterval", 300.0) if strategy.get("name") == "RetryOnFailure" else None
+
+
+def next_action(
+    found: Found, spec: Mapping[str, Any], status: Mapping[str, Any], *, force: bool, ignore_tests: bool = False
+) -> Action | None:
+    """HR-60, HR-65; None when there is nothing to do. Raises `Exhausted`, `NoTarget`."""
     if found.state is State.IN_SYNC:
         return Action.UPGRADE if force else None
     if found.state is State.LOCKED:
@@ -159,34 +179,35 @@ def next_action(found: Found, spec: Mapping[str, Any], status: Mapping[str, Any]
     if found.state is State.UNMANAGED:
         return Action.UPGRADE
     if found.state is State.FAILED:
-        return _after_failure(known, status, force=force)
+        return _after_failure(spec, status, force=force, ignore_tests=ignore_tests)
     wanted = Action.INSTALL if found.state is State.ABSENT else Action.UPGRADE
-    if known is not None and known.action == wanted.value and known.exhausted and not force:
+    known = remedy(spec, {**status, "lastAttemptedReleaseAction": wanted.value})
+    if known is not None and known.exhausted and not force:
         raise Exhausted
     return wanted
 
 
-def _after_failure(known: Remedy | None, status: Mapping[str, Any], *, force: bool) -> Action:
+def _after_failure(spec: Mapping[str, Any], status: Mapping[str, Any], *, force: bool, ignore_tests: bool) -> Action:
     """Undo it, or try again over it."""
-    if known is None or force:
+    known = remedy(spec, status)
+    if known is None or not known.failures or force or retry_interval(spec, status) is not None:
         return Action.UPGRADE
-    if known.failures and known.remediates:
-        if known.by is Action.ROLLBACK and rollback_target(status) is None:
-            return Action.UPGRADE if not known.exhausted else _raise()
-        return known.by
-    if known.exhausted:
+    if not known.remediates:
         raise Exhausted
-    return Action.UPGRADE
+    if known.by is Action.ROLLBACK and previous(status.get("history") or [], ignore_tests=ignore_tests) is None:
+        raise NoTarget
+    return known.by
 
 
-def _raise() -> Action:
-    raise Exhausted
-
-
-def rollback_target(status: Mapping[str, Any]) -> int | None:
-    """The version before the failed one that was good (HR-76)."""
-    history: list[dict[str, Any]] = status.get("history") or []
+def previous(history: list[dict[str, Any]], *, ignore_tests: bool = False) -> dict[str, Any] | None:
+    """The last snapshot before the newest one that was good (HR-76)."""
     for entry in history[1:]:
-        if entry["status"] in {DEPLOYED, "superseded"}:
-            return int(entry["version"])
+        if entry["status"] in {DEPLOYED, SUPERSEDED} and (ignore_tests or not test_failed(entry)):
+            return entry
     return None
+
+
+def truncated(history: list[dict[str, Any]], *, ignore_tests: bool = False) -> list[dict[str, Any]]:
+    """What is kept of a history: down to the snapshot that could be rolled back to, or five (HR-43)."""
+    good = previous(history, ignore_tests=ignore_tests)
+    return history[: history.index(good) + 1] if good is not None else history[:SNAPSHOTS]

@@ -7,16 +7,19 @@ where records are kept (Secrets of one namespace stand in another), which the he
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import secrets
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 from fluxless.kube.client import Cluster
+from fluxless.kube.documents import Document, Documents
 
 if TYPE_CHECKING:
+    import aiohttp
     from aiohttp import web
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -24,6 +27,7 @@ BODY_LIMIT = 32 * 1024 * 1024
 CHUNK = 1 << 16
 _KEPT = {"content-type", "accept", "accept-encoding", "user-agent"}
 _RECORDS = re.compile(r"^/api/v1/namespaces/(?P<namespace>[^/]+)/secrets(?P<name>/sh\.helm\.release\.v1\.[^/]+)?$")
+_WRITING = {"POST", "PUT", "PATCH"}
 _NAMED = b"sh.helm.release.v1."
 _HEAD = 256
 """Bytes of a new object within which its name stands, in JSON and in Protobuf: metadata comes first."""
@@ -31,11 +35,18 @@ _HEAD = 256
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """`manager` is the field manager of every write. Helm's records of `namespace` are kept in `records`."""
+    """`manager` is the field manager of every write. Helm's records of `namespace` are kept in `records`.
+
+    `seen` gets every object that the API server has answered a write with. `closed` says why nothing may be written
+    any more, and nothing while it may. `documents` are shared with other doors of the same cluster.
+    """
 
     manager: str
     namespace: str
     records: str
+    seen: Callable[[dict[str, Any]], None] | None = None
+    closed: Callable[[], str] | None = None
+    documents: Documents = field(default_factory=Documents)
 
     def path(self, method: str, path: str, query: str, body: bytes) -> str:
         """Where a request goes: Helm's own records, which it lists by label, are in another namespace."""
@@ -62,21 +73,32 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
     token = secrets.token_urlsafe(24)
 
     async def pass_on(request: web.Request) -> web.StreamResponse:
-        path = "/" + request.match_info["path"]
+        path, method = "/" + request.match_info["path"], request.method
+        headers = {name: value for name, value in request.headers.items() if name.lower() in _KEPT}
+        if door.documents.serves(method, path):
+            return await _known(cluster, door.documents, str(request.rel_url).partition(token)[2], headers)
+        if method != "GET" and door.closed is not None and (why := door.closed()):
+            return web.json_response(_refusal(why), status=409)
         query = door.query(request.query_string)
         body = await request.read() if request.can_read_body else None
-        target = door.path(request.method, path, request.query_string, body or b"") + (f"?{query}" if query else "")
-        headers = {name: value for name, value in request.headers.items() if name.lower() in _KEPT}
-        async with cluster.stream(request.method, target, headers, body) as answer:
+        target = door.path(method, path, request.query_string, body or b"") + (f"?{query}" if query else "")
+        async with cluster.stream(method, target, headers, body) as answer:
             reply = web.StreamResponse(status=answer.status, reason=answer.reason)
             for name in ("Content-Type", "Retry-After", "Warning"):
                 if name in answer.headers:
                     reply.headers[name] = answer.headers[name]
             await reply.prepare(request)
+            looked_at = door.seen is not None and _is_written(method, answer)
+            kept: list[bytes] = []
             async for chunk in answer.content.iter_chunked(CHUNK):
+                if looked_at:
+                    kept.append(chunk)
                 await reply.write(chunk)
+            if looked_at and door.seen is not None:
+                door.seen(json.loads(b"".join(kept)))
             await reply.write_eof()
-            return reply
+        door.documents.forget_if_defining(method, path)
+        return reply
 
     app = web.Application(client_max_size=BODY_LIMIT)
     app.router.add_route("*", f"/{token}/{{path:.*}}", pass_on)
@@ -88,3 +110,32 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/{token}"
     finally:
         await runner.cleanup()
+
+
+def _is_written(method: str, answer: aiohttp.ClientResponse) -> bool:
+    """Whether the answer is an object as it was stored; Helm's own records come in another form."""
+    kind = answer.headers.get("Content-Type", "")
+    return method in _WRITING and answer.status in {200, 201} and kind.startswith("application/json")
+
+
+async def _known(cluster: Cluster, documents: Documents, target: str, headers: dict[str, str]) -> web.Response:
+    from aiohttp import web
+
+    async def ask() -> Document:
+        async with cluster.stream("GET", target, headers, None) as answer:
+            return Document(answer.status, answer.headers.get("Content-Type", ""), await answer.read())
+
+    document = await documents.get(target, headers.get("Accept", ""), ask)
+    return web.Response(body=document.body, status=document.status, headers={"Content-Type": document.content_type})
+
+
+def _refusal(why: str) -> dict[str, Any]:
+    """As an API server refuses."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "reason": "Conflict",
+        "code": 409,
+        "message": why,
+    }

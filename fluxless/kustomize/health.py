@@ -6,23 +6,19 @@ finds nothing to apply and looks once more.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fluxless.api import conditions, reasons
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
-from fluxless.apply.health import Look, Target, look
+from fluxless.apply.health import Look, Target
 from fluxless.apply.objects import group_of
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Transient, Waiting
 from fluxless.reconcile.events import Event
-from fluxless.reconcile.judgement import Judge, judge_by
+from fluxless.reconcile.judgement import judge_by
+from fluxless.reconcile.looking import is_over, look_for_a_while
 
-FIRST_PAUSE = 0.3
-"""Seconds before the second look; every further pause is twice as long."""
-LONGEST_PAUSE = 1.0
-"""Seconds between two looks inside a step."""
 DEFAULT_API_VERSION = "apps/v1"
 """What a health check without an apiVersion means (KC-27)."""
 
@@ -35,7 +31,14 @@ async def check_health(run: KustomizationRun) -> None:
         run.status.unmark("Healthy")
         return
     began = run.memory.checking_since or run.services.clock()
-    found = await _look_for_a_while(run, targets, judge)
+    found = await look_for_a_while(
+        run,
+        targets,
+        judge,
+        known=run.applied.live if run.applied is not None else {},
+        fleeting=(id_ for id_, entry in run.memory.applied.entries.items() if entry.fleeting),
+        say=lambda: run.say("Running health checks"),
+    )
     if found.failed or found.pending:
         await _not_yet(run, found, began)
     seconds = run.services.clock() - began
@@ -70,35 +73,11 @@ def _explicit(check: dict[str, Any], namespace: str) -> Target:
     )
 
 
-async def _look_for_a_while(run: KustomizationRun, targets: list[Target], judge: Judge) -> Look:
-    """Look until all is well, something has failed, or the step has waited long enough."""
-    known = run.applied.live if run.applied is not None else {}
-    fleeting = {id_ for id_, entry in run.memory.applied.entries.items() if entry.fleeting}
-    look_once = partial(look, run.census, targets, fleeting=fleeting, judge=judge)
-    asked = run.services.clock()
-    found = await look_once(known=known)  # the census of a step is never older than its survey
-    if _over(run, found):
-        return found
-    run.say("Running health checks")
-    pause, until = FIRST_PAUSE, run.services.clock() + run.services.settings.health_inline
-    while not _over(run, found) and run.services.clock() < until:
-        await run.rest(pause)
-        # Looks of other steps that began after our last one count for us as well: one LIST serves all who wait.
-        found, asked = await look_once(since=asked + pause / 2), run.services.clock()
-        pause = min(LONGEST_PAUSE, pause * 2)
-    return found
-
-
-def _over(run: KustomizationRun, found: Look) -> bool:
-    """Whether looking on cannot change what is to be said; with `fail_fast` the first failed object ends the check."""
-    return not found.pending or (bool(found.failed) and run.services.settings.fail_fast)
-
-
 async def _not_yet(run: KustomizationRun, found: Look, began: float) -> None:
     """Fail, or wait on (raises either)."""
     now = run.services.clock()
     waited = now - began
-    if found.failed and _over(run, found):
+    if found.failed and is_over(run, found):
         text = f"health check failed after {format_duration(round(waited, 3))}: {found.failed_text()}"
         raise await _failed(run, text, found.failures())
     if waited >= run.timeout:

@@ -55,6 +55,12 @@ class Settings:
     """Flux's `--artifact-retention-ttl` (SC-7): an artifact is not deleted before it is so old."""
     source_spacing: float = 2.0
     """A storm of pushes costs a fetch in so many seconds."""
+    release_lease: float = 30.0
+    """How long nobody else touches a Helm release whose worker is not heard of any more."""
+    retry_exhausted: float = 0.0
+    """The longest pause after which a release whose retries are exhausted is tried again; 0 leaves it, as Flux does."""
+    helm_gates: frozenset[str] = frozenset()
+    """Flux's feature gates of HelmReleases that are on (HR-81)."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
 

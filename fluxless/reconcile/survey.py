@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
@@ -17,6 +18,8 @@ from fluxless.reconcile import world as worlds
 from fluxless.reconcile.configs import ConfigWatch
 from fluxless.reconcile.secrets import References
 from fluxless.reconcile.world import FLUX_RULES, Rules, World
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +31,23 @@ class Survey:
     cluster: Cluster
     world: World
     managers: Managers = TAKEN_OVER
-    _views: dict[Cluster, tuple[Census, References]] = field(default_factory=dict)
+    _shared: dict[tuple[Cluster, str], Any] = field(default_factory=dict)
 
     def census(self, cluster: Cluster) -> Census:
         """What lives in a cluster, as whoever that connection speaks for sees it."""
-        return self._view(cluster)[0]
+        return self.shared(cluster, "census", lambda: Census(cluster, managers=self.managers))
 
     def references(self, cluster: Cluster) -> References:
         """Secrets and ConfigMaps, as whoever that connection speaks for may read them."""
-        return self._view(cluster)[1]
+        return self.shared(cluster, "references", lambda: References(cluster))
 
-    def _view(self, cluster: Cluster) -> tuple[Census, References]:
-        if cluster not in self._views:
-            self._views[cluster] = (Census(cluster, managers=self.managers), References(cluster))
-        return self._views[cluster]
+    def shared(self, cluster: Cluster, what: str, make: Callable[[], T]) -> T:
+        """One of each for every connection, made for the first who asks; it is never older than the survey."""
+        key = (cluster, what)
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: T = self._shared[key]
+        return found
 
 
 async def take(

@@ -1,41 +1,66 @@
-"""What helm runs between rendering and applying (HR-30, HR-31, HR-73): patches and images by kustomize, then labels and
+"""What helm runs between rendering and applying (HR-30..32, HR-73): patches and images by kustomize, then labels and
 annotations for every object.
 
-`python post_render.py TASK < rendered > result`, a program of its own; TASK is JSON with `kustomize`, a list of
-`patches` and `images`, `binary`, its path, `labels` and `annotations`.
+`python post_render.py TASK < rendered > result`, a program of its own that starts for every release: it imports what it
+uses. TASK is JSON with `kustomize`, a list of `patches` and `images`, `binary`, its path, `strategy`, `labels` and
+`annotations`.
 """
 
 import json
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+HOOK = "helm.sh/hook"
 
 
-def rendered(text: str, wanted: dict[str, dict[str, str]]) -> str:
-    """The documents with what is wanted in their metadata; what is no object stays as it is."""
-    made = []
-    for document in yaml.load_all(text, Loader=Loader):
+def rendered(documents: list[Any], task: dict[str, Any]) -> list[Any]:
+    """The documents after everything that is wanted; hooks together with the others, apart or not at all (HR-32)."""
+    if task["strategy"] == "combined":
+        return _changed(documents, task)
+    hooks = [document for document in documents if _is_hook(document)]
+    others = [document for document in documents if not _is_hook(document)]
+    return _changed(others, task) + (_changed(hooks, task) if task["strategy"] == "separate" else hooks)
+
+
+def _changed(documents: list[Any], task: dict[str, Any]) -> list[Any]:
+    return _marked(built(documents, task), task)
+
+
+def _is_hook(document: Any) -> bool:
+    return isinstance(document, dict) and HOOK in ((document.get("metadata") or {}).get("annotations") or {})
+
+
+def _marked(documents: list[Any], task: dict[str, Any]) -> list[Any]:
+    """With the labels and annotations; what is no object stays as it is."""
+    for document in documents:
         for obj in _objects(document):
             metadata = obj.setdefault("metadata", {})
-            for field, values in wanted.items():
-                if values:
-                    metadata[field] = {**(metadata.get(field) or {}), **values}
-        if document is not None:
-            made.append(document)
-    return str(yaml.dump_all(made, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1 << 20))
+            for field in ("labels", "annotations"):
+                if task[field]:
+                    metadata[field] = {**(metadata.get(field) or {}), **task[field]}
+    return documents
 
 
-def built(text: str, wanted: dict[str, Any], binary: str) -> str:
+def built(documents: list[Any], task: dict[str, Any]) -> list[Any]:
     """What kustomize makes of the documents. Ends the program with kustomize's words when it fails."""
+    if not documents:
+        return documents
+    for wanted in task["kustomize"]:
+        documents = _by_kustomize(documents, wanted, task["binary"])
+    return documents
+
+
+def _by_kustomize(documents: list[Any], wanted: dict[str, Any], binary: str) -> list[Any]:
+    import subprocess
+    import tempfile
+    from pathlib import Path
+
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "rendered.yaml").write_text(text)
+        (Path(folder) / "rendered.yaml").write_text(dumped(documents))
         about = {
             "resources": ["rendered.yaml"],
             **{key: wanted[key] for key in ("patches", "images") if wanted.get(key)},
@@ -44,7 +69,17 @@ def built(text: str, wanted: dict[str, Any], binary: str) -> str:
         done = subprocess.run([binary, "build", folder], capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
         sys.exit(f"post-renderer: {' '.join(done.stderr.replace(folder, '').split())}")
-    return done.stdout
+    return loaded(done.stdout)
+
+
+def loaded(text: str) -> list[Any]:
+    """The documents in a text."""
+    return [document for document in yaml.load_all(text, Loader=Loader) if document is not None]
+
+
+def dumped(documents: list[Any]) -> str:
+    """The reverse of `loaded`."""
+    return str(yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1 << 20))
 
 
 def _objects(document: Any) -> list[dict[str, Any]]:
@@ -57,10 +92,9 @@ def _objects(document: Any) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The program."""
-    task, text = json.loads(Path(sys.argv[1]).read_text()), sys.stdin.read()
-    for wanted in task["kustomize"]:
-        text = built(text, wanted, task["binary"])
-    sys.stdout.write(rendered(text, {field: task[field] for field in ("labels", "annotations")}))
+    with open(sys.argv[1]) as file:
+        task = json.load(file)
+    sys.stdout.write(dumped(rendered(loaded(sys.stdin.read()), task)))
 
 
 if __name__ == "__main__":

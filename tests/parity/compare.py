@@ -134,7 +134,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="names of scenarios, as a pattern")
     parser.add_argument("--keep", type=Path, help="a folder for the records of both sides")
     arguments = parser.parse_args()
-    if missing := controllers.missing():
+    if missing := controllers.missing(*flux_side.CONTROLLERS):
         print(f"set {' and '.join(missing)} to Flux's binaries", file=sys.stderr)
         return 2
     scenarios = [scenario for scenario in SCENARIOS if fnmatchcase(scenario.name, arguments.only)]

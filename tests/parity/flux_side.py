@@ -15,6 +15,7 @@ from tests.parity.fluxless_side import REQUEUE_DEPENDENCY
 from tools import controllers
 
 AT_ONCE = "16"
+CONTROLLERS = (controllers.SOURCE, controllers.KUSTOMIZE)
 
 
 async def define(cluster: Cluster) -> None:
@@ -36,7 +37,9 @@ async def read(artifact: dict[str, Any]) -> bytes:
 async def working(kubeconfig: Path, folder: Path) -> AsyncIterator[None]:
     """Both controllers at work; their logs are in the folder."""
     flags = {"kustomize-controller": (f"--requeue-dependency={REQUEUE_DEPENDENCY:.0f}s", "--http-retry=2")}
-    both = controllers.Controllers(folder, kubeconfig, everywhere=True, flags=(f"--concurrent={AT_ONCE}",), more=flags)
+    both = controllers.Controllers(
+        folder, kubeconfig, everywhere=True, flags=(f"--concurrent={AT_ONCE}",), more=flags, names=CONTROLLERS
+    )
     await asyncio.to_thread(both.start)
     try:
         yield

@@ -28,14 +28,21 @@ def files_of(name: str, version: str, files: Mapping[str, str] | None = None, **
     return base | dict(files or {})
 
 
-def packed(name: str, version: str, files: Mapping[str, str] | None = None, **metadata: Any) -> bytes:
-    """A chart as `helm package` makes it."""
+def packed(
+    name: str,
+    version: str,
+    files: Mapping[str, str] | None = None,
+    more: Mapping[str, bytes] | None = None,
+    **metadata: Any,
+) -> bytes:
+    """A chart as `helm package` makes it; `more` are files that are no text."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, text in files_of(name, version, files, **metadata).items():
+        texts = files_of(name, version, files, **metadata)
+        for path, data in {**{path: text.encode() for path, text in texts.items()}, **(more or {})}.items():
             entry = tarfile.TarInfo(f"{name}/{path}")
-            entry.size = len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
     return gzip.compress(buffer.getvalue(), mtime=0)
 
 

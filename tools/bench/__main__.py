@@ -1,8 +1,8 @@
 """`python -m tools.bench [--sizes 100,500,1000] [--only NAME,…]`; the names are those of ALL below, and `flux`.
 
 With FLUX_SOURCE_CONTROLLER and FLUX_KUSTOMIZE_CONTROLLER, `--only flux,create` measures Flux's own controllers first,
-and compares with that instead of the figures of the design. `sources` measures
-source-controller first where it is given.
+and compares with that instead of the figures of the design. `sources` and `releases` measure Flux's source-controller,
+and with FLUX_HELM_CONTROLLER its helm-controller, first where they are given.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
 from tools.bench import clusters, memory, theirs
+from tools.bench.interval import interval_pass
 from tools.bench.meter import Meter, out
+from tools.bench.releases import Releases
 from tools.bench.single import FLUX, Single
 from tools.bench.sources import Sources
 from tools.bench.work import OBJECTS, Work
@@ -33,16 +35,15 @@ from tools.sample import Repository
 
 FOLDER = STATE / "bench"
 ONE_CLUSTER = ("create", "chain", "webhook", "objects", "failing")
-ALL = (*ONE_CLUSTER, "sources", "memory", "clusters", "import")
+ALL = (*ONE_CLUSTER, "sources", "releases", "memory", "clusters", "import")
 
 
 async def _sources(sizes: list[int]) -> list[str]:
     folder = FOLDER / "sources"
     rows: list[str] = []
     beside: theirs.Figures = {}
-    address = await asyncio.to_thread(registry.start, FOLDER / "registry")
-    try:
-        if not controllers.missing(("source-controller",)):
+    async with _registry() as address:
+        if not controllers.missing(*theirs.SOURCES):
             beside, rows = await theirs.sources(FOLDER / "flux-sources", sizes, address)
         async with _app(folder) as (env, cluster, worker):
             meter = Meter(env.kubeconfig, [worker], beside)
@@ -51,8 +52,31 @@ async def _sources(sizes: list[int]) -> list[str]:
             await work.sizes(meter, sizes)
             await work.large(meter, env.blob_connection, f"{env.functions_url}/api/sync", env.functions_key)
             return rows + meter.rows
+
+
+async def _releases(sizes: list[int]) -> list[str]:
+    folder = FOLDER / "releases"
+    rows: list[str] = []
+    beside: theirs.Figures = {}
+    async with _registry() as address:
+        if not controllers.missing(*theirs.RELEASES):
+            beside, rows = await theirs.releases(FOLDER / "flux-releases", sizes, address)
+        async with _app(folder) as (env, cluster, worker):
+            meter = Meter(env.kubeconfig, [worker], beside)
+            work = Releases(cluster, folder, address)
+            await work.prepare()
+            await work.sizes(meter, sizes, lambda: interval_pass(env.blob_connection, "HelmRelease"))
+            return rows + meter.rows
+
+
+@asynccontextmanager
+async def _registry() -> AsyncIterator[str]:
+    folder = FOLDER / "registry"
+    address = await asyncio.to_thread(registry.start, folder)
+    try:
+        yield address
     finally:
-        await asyncio.to_thread(registry.stop, FOLDER / "registry")
+        await asyncio.to_thread(registry.stop, folder)
 
 
 @asynccontextmanager
@@ -96,6 +120,8 @@ async def _run(only: set[str], sizes: list[int]) -> list[str]:
         rows += await _one_cluster(only, sizes, beside)
     if "sources" in only:
         rows += await _sources([size for size in sizes if size <= 500])
+    if "releases" in only:
+        rows += await _releases([size for size in sizes if size <= 500])
     if "memory" in only:
         rows += await memory.measure(FOLDER / "memory")
     if "clusters" in only:
@@ -122,8 +148,8 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(ALL))
     options = parser.parse_args()
     only = set(options.only.split(","))
-    if "flux" in only and controllers.missing():
-        out.print(f"set {' and '.join(controllers.missing())} to Flux's binaries")
+    if "flux" in only and (missing := controllers.missing(*theirs.KUSTOMIZATIONS)):
+        out.print(f"set {' and '.join(missing)} to Flux's binaries")
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
     try:

@@ -7,11 +7,10 @@ import statistics
 import time
 from typing import Any
 
-from fluxless.artifacts.blob import AzureStore
-from fluxless.reconcile.records import read_json, schedule_name, write_json
 from tools import environment
+from tools.bench.interval import interval_pass
 from tools.bench.meter import Meter
-from tools.bench.work import LIMIT, NAMESPACE, OBJECTS, Work, kustomization
+from tools.bench.work import NAMESPACE, OBJECTS, Work, kustomization
 from tools.demo import push
 from tools.sample import Repository
 
@@ -125,33 +124,11 @@ class Single:
 
     async def drift_pass(self) -> None:
         """Let every interval pass now; until the plan has settled the checks."""
-        store = AzureStore.from_connection_string(self.env.blob_connection, "fluxless")
-        try:
-            name = schedule_name("dev")
-            document, etag = await read_json(store, name)
-            past = time.time() - 1
-            for _, entry in _entries(document):
-                entry[3] = past  # Entry.next
-            await write_json(store, name, document, if_match=etag)
-            async with asyncio.timeout(LIMIT):
-                while _still_due(  # noqa: ASYNC110 -- blobs set no event
-                    document := (await read_json(store, name))[0], past
-                ):
-                    await asyncio.sleep(0.2)
-        finally:
-            await store.close()
+        await interval_pass(self.env.blob_connection, "Kustomization")
 
     async def _clear(self) -> None:
         await self.work.delete_all()
         await asyncio.sleep(SETTLED)
-
-
-def _entries(document: dict[str, Any]) -> list[tuple[str, list[Any]]]:
-    return [(ref, entry) for ref, entry in document["entries"].items() if ref.startswith("Kustomization/")]
-
-
-def _still_due(document: dict[str, Any], moment: float) -> bool:
-    return any(entry[3] is None or entry[3] <= moment + 1 for _, entry in _entries(document))
 
 
 def _many(each: int) -> str:

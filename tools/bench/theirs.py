@@ -13,11 +13,15 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
 from tools.bench.meter import Meter
+from tools.bench.releases import Releases
 from tools.bench.sources import Sources
 from tools.bench.work import OBJECTS, Work
 from tools.devcluster import launcher
 from tools.sample import Repository
 
+KUSTOMIZATIONS = (controllers.SOURCE, controllers.KUSTOMIZE)
+SOURCES = (controllers.SOURCE,)
+RELEASES = (controllers.SOURCE, controllers.HELM)
 Figures = dict[tuple[str, int], tuple[float, int]]
 
 
@@ -60,7 +64,7 @@ async def _controllers(folder: Path, names: Sequence[str]) -> AsyncIterator[Thei
 async def measure(folder: Path, sizes: list[int]) -> tuple[Figures, list[str]]:
     """(seconds, requests) by measurement and size, and the rows of the table."""
     found: Figures = {}
-    async with _controllers(folder, tuple(controllers.BINARIES)) as flux:
+    async with _controllers(folder, KUSTOMIZATIONS) as flux:
         work = Work(flux.cluster, flux.git_url)
         await work.prepare()
         Repository(folder / "work", flux.git_root / "bench.git").create({"podinfo/objects.yaml": OBJECTS})
@@ -75,7 +79,15 @@ async def measure(folder: Path, sizes: list[int]) -> tuple[Figures, list[str]]:
 
 async def sources(folder: Path, sizes: list[int], registry: str) -> tuple[Figures, list[str]]:
     """The same of source-controller alone, over sources."""
-    async with _controllers(folder, ("source-controller",)) as flux:
+    async with _controllers(folder, SOURCES) as flux:
         work = Sources(flux.cluster, folder, flux.git_root, flux.git_url, registry)
         await work.prepare(max(sizes))
+        return await work.sizes(flux.meter, sizes), flux.rows()
+
+
+async def releases(folder: Path, sizes: list[int], registry: str) -> tuple[Figures, list[str]]:
+    """The same of helm-controller, over HelmReleases."""
+    async with _controllers(folder, RELEASES) as flux:
+        work = Releases(flux.cluster, folder, registry)
+        await work.prepare()
         return await work.sizes(flux.meter, sizes), flux.rows()

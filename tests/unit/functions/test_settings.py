@@ -30,6 +30,8 @@ def test_nobody_reads_a_setting_that_is_not_in_the_table() -> None:
     [
         ("FLUXLESS_PRUNE_LIMIT", "many"),
         ("FLUXLESS_DRIFT_MODE", "ignore"),
+        ("FLUXLESS_HELM_GATES", "OOMWatch"),
+        ("FLUXLESS_RETRY_EXHAUSTED", "often"),
         ("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "yes"),
         ("FLUXLESS_CUSTOM_STAGE_KINDS", "Role"),
         ("FLUXLESS_SOPS_AGE_SECRET", "keys"),

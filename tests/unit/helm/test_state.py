@@ -6,7 +6,19 @@ from typing import Any
 import pytest
 
 from fluxless.helm.release import Release
-from fluxless.helm.state import Action, Exhausted, Found, State, Wanted, determine, next_action, rollback_target
+from fluxless.helm.state import (
+    Action,
+    Exhausted,
+    Found,
+    NoTarget,
+    State,
+    Wanted,
+    determine,
+    next_action,
+    previous,
+    retry_interval,
+    truncated,
+)
 
 WANTED = Wanted("web", "1.0.0", {"a": 1})
 
@@ -43,6 +55,7 @@ def history(*records: Release) -> list[dict[str, Any]]:
             pytest.param(record(status=f"pending-{word}"), [record()], WANTED, State.LOCKED, id=f"pending-{word}")
             for word in ("install", "upgrade", "rollback")
         ),
+        pytest.param(record(status="uninstalling"), [record()], WANTED, State.LOCKED, id="uninstalling"),
         pytest.param(record(), [], WANTED, State.UNMANAGED, id="somebody else's"),
         pytest.param(record(3), [record(2)], WANTED, State.UNMANAGED, id="a newer version than ours"),
         pytest.param(
@@ -150,8 +163,15 @@ FAILED_UPGRADE = ((2, "failed"), (1, "superseded"))
             State.FAILED,
             spec("upgrade", retries=1),
             status("upgrade", 1, (1, "failed")),
-            Action.UPGRADE,
+            NoTarget,
             id="nothing to roll back to",
+        ),
+        pytest.param(
+            State.FAILED,
+            {"upgrade": {"strategy": {"name": "RetryOnFailure"}}},
+            status("upgrade", 7, *FAILED_UPGRADE),
+            Action.UPGRADE,
+            id="tried again instead of undone",
         ),
         pytest.param(
             State.OUT_OF_SYNC, spec("upgrade", retries=0), status("upgrade", 1), Exhausted, id="rolled back, done"
@@ -159,8 +179,8 @@ FAILED_UPGRADE = ((2, "failed"), (1, "superseded"))
     ],
 )
 def test_the_next_action_follows(state: State, said: dict[str, Any], known: dict[str, Any], expected: Any) -> None:
-    if expected is Exhausted:
-        with pytest.raises(Exhausted):
+    if isinstance(expected, type):
+        with pytest.raises(expected):
             next_action(Found(state), said, known, force=False)
         assert next_action(Found(state), said, known, force=True) is not None
     else:
@@ -172,5 +192,35 @@ def test_a_request_forces_a_release_that_is_in_sync() -> None:
 
 
 def test_the_target_of_a_rollback_was_good() -> None:
-    assert rollback_target(status("upgrade", 1, (3, "failed"), (2, "failed"), (1, "superseded"))) == 1
-    assert rollback_target(status("upgrade", 1, (1, "failed"))) is None
+    def target(*versions: tuple[int, str], tested: str = "", ignore: bool = False) -> int | None:
+        known = status("upgrade", 1, *versions)["history"]
+        known[-1]["testHooks"] = {"a": {"phase": tested}}
+        found = previous(known, ignore_tests=ignore)
+        return found["version"] if found is not None else None
+
+    assert target((3, "failed"), (2, "failed"), (1, "superseded")) == 1
+    assert target((1, "failed")) is None
+    assert target((2, "failed"), (1, "superseded"), tested="Failed") is None
+    assert target((2, "failed"), (1, "superseded"), tested="Failed", ignore=True) == 1
+
+
+def test_a_history_is_kept_down_to_what_can_be_rolled_back_to() -> None:
+    known = status("upgrade", 0, (4, "deployed"), (3, "failed"), (2, "superseded"), (1, "superseded"))["history"]
+    assert [entry["version"] for entry in truncated(known)] == [4, 3, 2]
+    failed = status("upgrade", 0, *((number, "failed") for number in range(9, 0, -1)))["history"]
+    assert [entry["version"] for entry in truncated(failed)] == [9, 8, 7, 6, 5]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ({"name": "RetryOnFailure"}, 300.0),
+        ({"name": "RetryOnFailure", "retryInterval": "30s"}, 30.0),
+        ({"name": "RemediateOnFailure"}, None),
+        (None, None),
+    ],
+)
+def test_a_failure_is_tried_again_after(strategy: dict[str, str] | None, expected: float | None) -> None:
+    said = {"install": {"strategy": strategy} if strategy else {}}
+    assert retry_interval(said, status("install", 1)) == expected
+    assert retry_interval(said, status("upgrade", 1)) is None
