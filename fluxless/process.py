@@ -41,12 +41,14 @@ async def run(
     stdin: bytes = b"",
     timeout: float,
     max_output: int = 256 * 1024 * 1024,
+    slot: bool = True,
 ) -> Finished:
     """Run to the end within `timeout` seconds and `max_output` bytes, else kill the whole process group.
 
-    The environment is exactly `env`: nothing of ours leaks into a child. Raises `ProcessProblem`.
+    Without a `slot` the caller sees to it that there are not too many. The environment is exactly `env`: nothing of
+    ours leaks into a child. Raises `ProcessProblem`.
     """
-    async with _slots:
+    async with _slots if slot else contextlib.nullcontext():
         return await _run(argv, cwd, env, stdin, timeout, max_output)
 
 

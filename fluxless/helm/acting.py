@@ -15,9 +15,10 @@ from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, failed
 from fluxless.helm.exhausted import exhausted, may_try_again, no_target
 from fluxless.helm.health import await_health
 from fluxless.helm.lease import held
+from fluxless.helm.objects import note_objects
 from fluxless.helm.post import observed
 from fluxless.helm.recognise import inputs
-from fluxless.helm.records import mark_failed, read_records
+from fluxless.helm.records import after_an_action, mark_failed, read_records
 from fluxless.helm.release import DEPLOYED, FAILED, Release
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.state import (
@@ -33,6 +34,7 @@ from fluxless.helm.state import (
     remedy,
     truncated,
 )
+from fluxless.helm.turns import turn
 from fluxless.helm.values import digest
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.events import Event
@@ -46,10 +48,20 @@ _TYPES = dict.fromkeys(RELEASING, "release")
 """Actions of one type are done once in a step."""
 
 
-async def forget_failures(run: HelmReleaseRun) -> None:
-    """HR-64: what is new, or a request, begins to count from zero."""
+async def release(run: HelmReleaseRun) -> Outcome | None:
+    """Determine and act, alone. Released, Remediated; Stalled RetriesExceeded, MissingRollbackTarget."""
     if run.settled:
-        return
+        return None
+    async with turn() as run.turn, held(run):
+        _forget_failures(run)
+        await _leave_old_target(run)
+        outcome = await _settle(run)
+        run.memory.settled = inputs(run, run.records[0].stamp) if outcome is None else ""
+        return outcome
+
+
+def _forget_failures(run: HelmReleaseRun) -> None:
+    """HR-64: what is new, or a request, begins to count from zero."""
     known = run.status.fields
     same = known.get("lastAttemptedGeneration") == run.generation
     same = same and known.get("lastAttemptedRevision") == run.revision
@@ -63,17 +75,6 @@ async def forget_failures(run: HelmReleaseRun) -> None:
         lastAttemptedRevisionDigest=run.oci_digest or None,
         lastAttemptedConfigDigest=digest(run.values),
     )
-
-
-async def release(run: HelmReleaseRun) -> Outcome | None:
-    """Determine and act, alone. Released, Remediated; Stalled RetriesExceeded, MissingRollbackTarget."""
-    if run.settled:
-        return None
-    async with held(run):
-        await _leave_old_target(run)
-        outcome = await _settle(run)
-        run.memory.settled = inputs(run, run.records[0].stamp) if outcome is None else ""
-        return outcome
 
 
 async def _leave_old_target(run: HelmReleaseRun) -> None:
@@ -266,6 +267,7 @@ async def _act(run: HelmReleaseRun, action: Action) -> None:
         await _failed(run, action, problem, before)
         return
     finally:
+        run.turn.end()
         if action in RELEASING:
             took = format_duration(round(run.services.clock() - began, 3))
             run.status.set(lastAttemptedReleaseActionDuration=took)
@@ -285,20 +287,23 @@ async def _run(run: HelmReleaseRun, action: Action) -> None:
         await actions.rollback(run, int(target["version"]))
 
 
-async def _look_again(run: HelmReleaseRun) -> None:
-    """What Helm has left behind. Raises `Waiting` when the lease was lost: then somebody else has seen to it."""
+async def _look_again(run: HelmReleaseRun, *, gone: bool = False) -> None:
+    """What Helm has left behind; after an uninstall (`gone`) that is less. Raises `Waiting` when the lease was lost:
+    then somebody else has seen to it.
+    """
     if run.lease is not None:
         run.lease.check()
-    run.records = await read_records(run)
+    run.records = await (read_records(run) if gone else after_an_action(run))
 
 
 async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
     """The record is there; whether the objects become ready is seen next."""
-    await _look_again(run)
+    await _look_again(run, gone=action is Action.UNINSTALL)
     if action is Action.UNINSTALL:
         entry = run.history[0] if run.history else {}
         text = f"Helm uninstall remediation for release {full(entry)} with chart {chart(entry)} succeeded"
-        run.status.set(history=None)
+        gone = {**entry, "status": "uninstalling", "action": "uninstall-remediation"}
+        run.status.set(history=[gone] if entry else None, inventory=None)
         run.status.mark(REMEDIATED, "True", "UninstallSucceeded", text)
         run.tell(Event("Normal", "UninstallSucceeded", text, run.revisions))
         return
@@ -306,6 +311,7 @@ async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
     last = run.records[0]
     observe(run, last.version, action.value)
     if target is not None:
+        await note_objects(run, last)
         text = f"Helm rollback to previous release {full(target)} with chart {chart(target)} succeeded"
         run.status.mark(REMEDIATED, "True", "RollbackSucceeded", text)
         run.tell(Event("Normal", "RollbackSucceeded", text, run.revisions))
@@ -316,7 +322,7 @@ async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
 async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before: int) -> None:
     """HR-64: it counts when Helm has written a record of it."""
     words = problem.failures[0].message
-    await _look_again(run)
+    await _look_again(run, gone=True)
     if run.last is not None and run.last.pending:  # helm was killed, or gave up over its own record
         await mark_failed(run, run.last, words[:500])
     last = run.last
@@ -334,6 +340,7 @@ async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before:
         run.status.mark(RELEASED, "False", f"{WORD[action]}Failed", text)
         raise Transient(f"{WORD[action]}Failed", Failure(FailureClass.BUILD, text, str(run.ref)))
     book.count_failure(run, action, last.version, text)
+    await note_objects(run, last)
 
 
 def _in_sync(run: HelmReleaseRun) -> None:

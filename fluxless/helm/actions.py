@@ -12,14 +12,12 @@ from fluxless.artifacts.pack import pack
 from fluxless.helm import gates
 from fluxless.helm.objects import definitions_of
 from fluxless.helm.post import task
+from fluxless.helm.records import MAX_HISTORY
 from fluxless.helm.run import MANAGER, HelmReleaseRun
 from fluxless.kube.documents import Documents
 from fluxless.kube.door import Door, opened
 from fluxless.render.binaries import binary
 from fluxless.render.helm import helm
-
-MAX_HISTORY = 5
-"""HR-10."""
 
 
 async def install(run: HelmReleaseRun) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
-from fluxless.helm.release import Release
+from fluxless.helm.release import DEPLOYED, Release
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.state import Action, retry_interval
 from fluxless.reconcile.errors import Ended, Transient
@@ -30,8 +31,18 @@ def observe(run: HelmReleaseRun, version: int, action: str) -> None:
         if known is not None:
             oci = str(known.get("ociDigest") or (run.oci_digest if record.version == version else ""))
             tested = {"testHooks": known["testHooks"]} if "testHooks" in known else {}
-            entries.append(record.snapshot(str(known.get("action") or ""), oci) | tested)
+            entries.append(record.snapshot(_did(record, known, version, action), oci) | tested)
     run.status.set(history=entries or None)
+
+
+def _did(record: Release, known: Mapping[str, Any], version: int, action: str) -> str:
+    """What made a version, as Flux says it: an upgrade takes it away from what was deployed before, a rollback claims
+    what it has changed.
+    """
+    if action == "upgrade" and record.version != version and known.get("status") == DEPLOYED:
+        return ""
+    changed = record.version != version and known.get("status") != record.status
+    return action if action == "rollback" and changed else str(known.get("action") or "")
 
 
 def count_failure(run: HelmReleaseRun, action: Action, version: int, text: str) -> None:
@@ -74,13 +85,17 @@ def tell_of_retry(run: HelmReleaseRun) -> None:
     pause = retry_interval(run.spec, run.status.fields)
     if pause is not None:
         run.progress(f"retrying after {format_duration(pause)}")
+        run.status.set(observedGeneration=run.generation)
 
 
 def summary(run: HelmReleaseRun) -> dict[str, Any]:
-    """The condition that Ready repeats: a remediation first, then tests that count, then the release (HR-50)."""
+    """The condition that Ready repeats: a rollback first, then tests that count, then the release (HR-50)."""
     test = run.action_spec("test")
     tested = run.status.condition(TESTED) if test.get("enable") and not test.get("ignoreFailures") else None
-    return run.status.condition(REMEDIATED) or tested or run.status.condition(RELEASED) or {}
+    remediated = run.status.condition(REMEDIATED)
+    if remediated is not None and remediated["reason"].startswith("Uninstall"):
+        remediated = None  # what was wrong with the release is still the news
+    return remediated or tested or run.status.condition(RELEASED) or {}
 
 
 def full(entry: dict[str, Any]) -> str:

@@ -7,12 +7,11 @@ from functools import partial
 from fluxless.api import reasons
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
-from fluxless.apply import inventory
 from fluxless.apply.health import Look, Target
 from fluxless.apply.objects import KubeObject, group_of
 from fluxless.apply.states import Status, ready
 from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, count_failure, failed_text, full
-from fluxless.helm.objects import inventory_of, objects_of, record_of
+from fluxless.helm.objects import inventory_of, note_objects
 from fluxless.helm.post import observed
 from fluxless.helm.records import mark_failed
 from fluxless.helm.release import Release
@@ -41,10 +40,7 @@ LEGACY = {
 async def await_health(run: HelmReleaseRun, last: Release) -> None:
     """A short look, then a durable wait. A release that does not become ready in time has failed, as in Flux."""
     action = Action(run.memory.action or "upgrade")
-    objects = await objects_of(run, last)
-    entries = inventory_of(run, objects)
-    run.status.set(inventory=inventory.write(entries))
-    run.memory.applied = record_of(run, last, objects)
+    objects = await note_objects(run, last)
     if run.action_spec(action.value).get("disableWait"):
         await _healthy(run, action)
         return

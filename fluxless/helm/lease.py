@@ -36,6 +36,7 @@ class Lease:
         self._good_until = 0.0
         self._lost = False
         self._writing = asyncio.Lock()
+        self._over = asyncio.Event()
 
     def closed(self) -> str:
         """Why nothing may be changed any more; empty while the lease is good."""
@@ -64,14 +65,17 @@ class Lease:
             self._good_until = began + self._seconds * MARGIN
 
     async def renew(self) -> None:
-        """On and on, until it is lost."""
+        """On and on, until it is lost or given back."""
         while not self._lost:
-            await asyncio.sleep(self._seconds / RENEWALS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._seconds / RENEWALS)
+                return
             with contextlib.suppress(StoreUnavailable, Waiting):
                 await self.write()
 
     async def give_back(self) -> None:
         """The next worker need not wait."""
+        self._over.set()
         async with self._writing:
             self._run.memory.until = 0.0
             with contextlib.suppress(PreconditionFailed, StoreUnavailable):
@@ -100,7 +104,6 @@ async def held(run: HelmReleaseRun) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
         run.lease = None
-        await lease.give_back()
+        await lease.give_back()  # a renewal that is under way ends first: cut short, nobody would know its ETag
+        await renewing

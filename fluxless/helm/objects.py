@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fluxless.apply import inventory
 from fluxless.apply.inventory import Inventory
 from fluxless.apply.objects import KubeObject, object_id, version_of
 from fluxless.apply.record import AppliedRecord, Entry
@@ -48,6 +49,14 @@ def inventory_of(run: HelmReleaseRun, objects: list[KubeObject], *, definitions:
     """HR-44."""
     more = definitions_of(run.chart) if definitions and run.chart is not None else []
     return {object_id(obj): version_of(obj["apiVersion"]) for obj in (*objects, *more)}
+
+
+async def note_objects(run: HelmReleaseRun, last: Release) -> list[KubeObject]:
+    """Bring `status.inventory` (HR-44) and what is known of the objects up to date with a record; the objects."""
+    objects = await objects_of(run, last)
+    run.status.set(inventory=inventory.write(inventory_of(run, objects)))
+    run.memory.applied = record_of(run, last, objects)
+    return objects
 
 
 def record_of(run: HelmReleaseRun, last: Release, objects: list[KubeObject]) -> AppliedRecord:

@@ -6,7 +6,7 @@ Waiting for objects to become ready is no part of an action: the step ends, and 
 
 from __future__ import annotations
 
-from fluxless.helm.acting import forget_failures, release, uninstall_known
+from fluxless.helm.acting import release, uninstall_known
 from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.drift import check_drift
@@ -16,6 +16,7 @@ from fluxless.helm.recognise import recognise
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.sources import find_chart, load_chart, make_chart, remove_chart
 from fluxless.helm.state import retry_interval
+from fluxless.helm.turns import turn
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
@@ -38,7 +39,7 @@ class HelmReleaseController:
         released = run.history or run.memory.made
         if not run.spec.get("suspend") and released and await account_exists(run):
             await open_target(run)
-            async with held(run):
+            async with turn(), held(run):
                 await uninstall_known(run)
         await remove_chart(run)
         await run.services.store.delete(run.memory_name)
@@ -75,15 +76,14 @@ async def recall(run: HelmReleaseRun) -> None:
 
 
 PHASES = (
+    make_chart,
     check_dependencies,
     open_target,
-    make_chart,
     recall,
     compose_values,
     find_chart,
     recognise,
     load_chart,
-    forget_failures,
     release,
     check_drift,
 )

@@ -12,6 +12,8 @@ from fluxless.helm.run import MANAGER, HelmReleaseRun
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem, TooManyRequests, Unreachable
 
+MAX_HISTORY = 5
+"""HR-10."""
 MAX_AGE = 10.0
 """Seconds that a list may be old."""
 NONE = "none"
@@ -80,6 +82,19 @@ async def read_records(run: HelmReleaseRun) -> list[Release]:
         except UnreadableRecord:
             continue
     return sorted(found, key=lambda one: one.version, reverse=True)
+
+
+async def after_an_action(run: HelmReleaseRun) -> list[Release]:
+    """The records as Helm has left them: what it wrote has passed through the door. What it may have deleted as well
+    is read anew. Raises `ApiProblem`.
+    """
+    written = [releases.read(secret) for secret in run.recorded.values()]
+    run.recorded.clear()
+    known = {record.version: record for record in run.records} | {record.version: record for record in written}
+    kept = int(run.spec.get("maxHistory", MAX_HISTORY))
+    if not written or (kept and len(known) > kept):
+        return await read_records(run)
+    return sorted(known.values(), key=lambda one: one.version, reverse=True)
 
 
 async def mark_failed(run: HelmReleaseRun, record: Release, description: str) -> None:

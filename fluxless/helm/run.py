@@ -14,8 +14,10 @@ from fluxless.apply.owner import HELM_GROUP, Owner
 from fluxless.charts.chart import Chart
 from fluxless.helm.gates import completed
 from fluxless.helm.memory import Memory
+from fluxless.helm.release import TYPE as RECORD_TYPE
 from fluxless.helm.release import Release
 from fluxless.helm.state import Wanted
+from fluxless.helm.turns import Turn
 from fluxless.reconcile.interval import seconds
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import applied_name, write_json
@@ -31,7 +33,7 @@ MANAGER = "helm-controller"
 """Flux's field manager."""
 
 
-class Turn(Protocol):
+class Right(Protocol):
     """A lease (`lease.py`)."""
 
     def closed(self) -> str:
@@ -57,8 +59,10 @@ class HelmReleaseRun(TargetRun):
         self.owner = Owner(self.ref.name, self.ref.namespace, HELM_GROUP)
         self.memory = Memory()  # recall
         self.etag: str | None = None  # recall: of the memory
-        self.lease: Turn | None = None
+        self.lease: Right | None = None
         """While this step may change the release."""
+        self.turn = Turn()
+        """While Helm may compute."""
         self.values: dict[str, Any] = {}  # compose_values
         self.artifact: dict[str, Any] = {}  # find_chart
         self.settled = False  # recognise: nothing is to be done to the release
@@ -67,6 +71,8 @@ class HelmReleaseRun(TargetRun):
         self.records: list[Release] = []  # release: newest first
         self.seen: dict[str, KubeObject] = {}
         """What the API server has answered to Helm's writes in this step, by inventory id."""
+        self.recorded: dict[str, KubeObject] = {}
+        """What Helm has recorded in this step, by the name of the Secret."""
         self.did = False
         """The step has changed the release."""
 
@@ -87,7 +93,10 @@ class HelmReleaseRun(TargetRun):
 
     def see(self, obj: KubeObject) -> None:
         """Note an answer to a write."""
-        self.seen[object_id(obj)] = obj
+        if obj.get("type") == RECORD_TYPE:
+            self.recorded[str(obj["metadata"]["name"])] = obj
+        else:
+            self.seen[object_id(obj)] = obj
 
     @property
     def last(self) -> Release | None:
@@ -106,6 +115,7 @@ class HelmReleaseRun(TargetRun):
             self.oci_digest,
             test=bool(test.get("enable")),
             ignore_test_failures=self.ignores_test_failures,
+            keep_values=bool(self.action_spec("upgrade").get("preserveValues")),
         )
 
     @property

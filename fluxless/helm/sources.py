@@ -28,6 +28,7 @@ GONE = 2.0
 
 async def make_chart(run: HelmReleaseRun) -> None:
     """The HelmChart of `spec.chart`, as it is wanted (HR-70). Ready=False HelmChartSyncErr."""
+    run.status.mark("Reconciling", "True", reasons.PROGRESSING, "Fulfilling prerequisites")
     template = run.spec.get("chart")
     ref = chart_of(run.obj)
     if not template or ref is None:
@@ -138,4 +139,6 @@ async def remove_chart(run: HelmReleaseRun) -> None:
     ref = chart_of(run.obj)
     if run.spec.get("chart") and ref is not None:
         resource = await run.cluster.resource(HELM_CHART.api_version, "HelmChart")
-        await run.cluster.delete(resource, ref.name, ref.namespace)
+        if await run.cluster.delete(resource, ref.name, ref.namespace):
+            text = f"Deleted HelmChart/{ref.namespace}/{ref.name}"
+            run.tell(Event("Normal", "HelmChartDeleted", text, {}))

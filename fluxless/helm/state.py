@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from fluxless.helm.release import DEPLOYED, FAILED, SUPERSEDED, UNINSTALLED, Release
-from fluxless.helm.values import digest
+from fluxless.helm.values import digest, merged
 from fluxless.reconcile.interval import seconds
 
 SNAPSHOTS = 5
@@ -42,7 +42,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the object asks for. `oci_digest` is empty for charts that are not told by their digest; `test` says that
-    tests are to be run, and `ignore_test_failures` that they decide nothing.
+    tests are to be run, `ignore_test_failures` that they decide nothing, `keep_values` that values of the last release
+    go on where these say nothing.
     """
 
     chart_name: str
@@ -51,6 +52,7 @@ class Wanted:
     oci_digest: str = ""
     test: bool = False
     ignore_test_failures: bool = False
+    keep_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def _compared(last: Release, wanted: Wanted, known: Mapping[str, Any]) -> Found:
         return Found(State.OUT_OF_SYNC, "release chart changed")
     if str(known.get("ociDigest") or "") != wanted.oci_digest:
         return Found(State.OUT_OF_SYNC, "release chart changed")
-    if digest(last.config) != digest(wanted.values):
+    values = merged(last.config, wanted.values) if wanted.keep_values else wanted.values
+    if digest(last.config) != digest(values):
         return Found(State.OUT_OF_SYNC, "release config values changed")
     if wanted.test and not been_tested(known):
         return Found(State.UNTESTED)

@@ -7,7 +7,6 @@ where records are kept (Secrets of one namespace stand in another), which the he
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -79,6 +78,8 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
             return await _known(cluster, door.documents, str(request.rel_url).partition(token)[2], headers)
         if method != "GET" and door.closed is not None and (why := door.closed()):
             return web.json_response(_refusal(why), status=409)
+        if _RECORDS.match(path):  # in a form that we can read as well
+            headers["Accept"] = "application/json"
         query = door.query(request.query_string)
         body = await request.read() if request.can_read_body else None
         target = door.path(method, path, request.query_string, body or b"") + (f"?{query}" if query else "")
@@ -88,15 +89,12 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
                 if name in answer.headers:
                     reply.headers[name] = answer.headers[name]
             await reply.prepare(request)
-            looked_at = door.seen is not None and _is_written(method, answer)
-            kept: list[bytes] = []
-            async for chunk in answer.content.iter_chunked(CHUNK):
-                if looked_at:
-                    kept.append(chunk)
-                await reply.write(chunk)
-            if looked_at and door.seen is not None:
-                door.seen(json.loads(b"".join(kept)))
-            await reply.write_eof()
+            if door.seen is not None and _is_written(method, answer):
+                door.seen(await answer.json(content_type=None))
+            with contextlib.suppress(ConnectionResetError):  # the program has ended and hears no more
+                async for chunk in _content(answer):
+                    await reply.write(chunk)
+                await reply.write_eof()
         door.documents.forget_if_defining(method, path)
         return reply
 
@@ -112,8 +110,17 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+async def _content(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """What has been read already, or what comes."""
+    if answer.content.at_eof():
+        yield await answer.read()
+        return
+    async for chunk in answer.content.iter_chunked(CHUNK):
+        yield chunk
+
+
 def _is_written(method: str, answer: aiohttp.ClientResponse) -> bool:
-    """Whether the answer is an object as it was stored; Helm's own records come in another form."""
+    """Whether the answer is an object as it was stored."""
     kind = answer.headers.get("Content-Type", "")
     return method in _WRITING and answer.status in {200, 201} and kind.startswith("application/json")
 

@@ -40,7 +40,8 @@ async def helm(
     values: Mapping[str, Any] | None = None,
     post_render: Mapping[str, Any] | None = None,
 ) -> str:
-    """Run one action to its end against an API server; what it printed. `post_render` is what `post_render.py` does to
+    """Run one action to its end against an API server; what it printed. The caller sees to it that there are not too
+    many at once. `post_render` is what `post_render.py` does to
     every rendered object. Raises `HelmFailed`, `ProcessProblem`.
     """
     executable = await binary("helm")
@@ -65,7 +66,7 @@ async def helm(
             "HELM_PLUGINS": str(home / "plugins"),
             "PYTHONPATH": os.pathsep.join(sys.path),  # of the post-renderer: packages may lie beside the app
         }
-        finished = await run(command, env=environment, timeout=timeout + GRACE)
+        finished = await run(command, env=environment, timeout=timeout + GRACE, slot=False)
     if finished.code != 0:
         raise HelmFailed(_words(finished.stderr.decode(errors="replace")) or f"helm ended with {finished.code}")
     return finished.stdout.decode(errors="replace")

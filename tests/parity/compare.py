@@ -1,6 +1,8 @@
 """Plays the corpus with Fluxless and with Flux's own controllers, each over a control plane of its own, and compares.
 
-    FLUX_SOURCE_CONTROLLER=… FLUX_KUSTOMIZE_CONTROLLER=… python -m tests.parity.compare [--only PATTERN] [--keep FOLDER]
+    FLUX_SOURCE_CONTROLLER=… FLUX_KUSTOMIZE_CONTROLLER=… FLUX_HELM_CONTROLLER=… python -m tests.parity.compare
+
+takes `--only PATTERN`, `--subject ROOM` and `--keep FOLDER`. Without a helm-controller, HelmReleases are left out.
 
 Prints every difference that `differences.py` does not explain, then how often each explanation was needed. The exit
 code is 1 when there was an unknown one. `--keep` writes both sides' records as JSON, for `diff -r`.
@@ -26,7 +28,7 @@ from fluxless.cli.install import install
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tests.parity import flux_side, fluxless_side
-from tests.parity.corpus import SCENARIOS
+from tests.parity.corpus import SUBJECTS
 from tests.parity.differences import known
 from tests.parity.play import Played, Side
 from tests.parity.scenario import Scenario
@@ -132,12 +134,21 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity.compare")
     parser.add_argument("--only", default="*", help="names of scenarios, as a pattern")
+    parser.add_argument("--subject", default="*", help="rooms of the corpus, as a pattern")
     parser.add_argument("--keep", type=Path, help="a folder for the records of both sides")
     arguments = parser.parse_args()
-    if missing := controllers.missing(*flux_side.CONTROLLERS):
+    if missing := controllers.missing(*flux_side.NEEDED):
         print(f"set {' and '.join(missing)} to Flux's binaries", file=sys.stderr)
         return 2
-    scenarios = [scenario for scenario in SCENARIOS if fnmatchcase(scenario.name, arguments.only)]
+    scenarios = [
+        scenario
+        for subject in SUBJECTS
+        if fnmatchcase(subject.__name__.rpartition(".")[2], arguments.subject)
+        for scenario in subject.SCENARIOS
+        if fnmatchcase(scenario.name, arguments.only)
+    ]
+    if controllers.missing(controllers.HELM):
+        scenarios = [scenario for scenario in scenarios if not scenario.of_releases]
     for binary in binaries.SHIPPED:
         os.environ[f"FLUXLESS_{binary.name.upper()}"] = str(binaries.find(binary))
     with tempfile.TemporaryDirectory(prefix="fluxless-parity-") as folder:

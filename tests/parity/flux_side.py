@@ -15,7 +15,7 @@ from tests.parity.fluxless_side import REQUEUE_DEPENDENCY
 from tools import controllers
 
 AT_ONCE = "16"
-CONTROLLERS = (controllers.SOURCE, controllers.KUSTOMIZE)
+NEEDED = (controllers.SOURCE, controllers.KUSTOMIZE)
 
 
 async def define(cluster: Cluster) -> None:
@@ -35,13 +35,15 @@ async def read(artifact: dict[str, Any]) -> bytes:
 
 @contextlib.asynccontextmanager
 async def working(kubeconfig: Path, folder: Path) -> AsyncIterator[None]:
-    """Both controllers at work; their logs are in the folder."""
-    flags = {"kustomize-controller": (f"--requeue-dependency={REQUEUE_DEPENDENCY:.0f}s", "--http-retry=2")}
-    both = controllers.Controllers(
-        folder, kubeconfig, everywhere=True, flags=(f"--concurrent={AT_ONCE}",), more=flags, names=CONTROLLERS
+    """The controllers at work; their logs are in the folder."""
+    flags = (f"--requeue-dependency={REQUEUE_DEPENDENCY:.0f}s", "--http-retry=2")
+    more = {controllers.KUSTOMIZE: flags, controllers.HELM: flags}
+    names = NEEDED if controllers.missing(controllers.HELM) else (*NEEDED, controllers.HELM)
+    all_of_them = controllers.Controllers(
+        folder, kubeconfig, everywhere=True, flags=(f"--concurrent={AT_ONCE}",), more=more, names=names
     )
-    await asyncio.to_thread(both.start)
+    await asyncio.to_thread(all_of_them.start)
     try:
         yield
     finally:
-        await asyncio.to_thread(both.stop)
+        await asyncio.to_thread(all_of_them.stop)

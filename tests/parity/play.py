@@ -113,8 +113,11 @@ class Side:
 
 
 def _player(scenario: Scenario) -> type[Player]:
+    from tests.parity.releases import ReleasePlayer
     from tests.parity.sources import SourcePlayer
 
+    if scenario.of_releases:
+        return ReleasePlayer
     return SourcePlayer if scenario.of_sources else Player
 
 

@@ -46,7 +46,7 @@ async def look(
     await cluster.request("DELETE", (await cluster.resource("v1", "Event")).path(namespace))
     found = {
         "flux": {f"{obj['kind']}/{obj['metadata']['name']}": flux_fields(obj) for obj in flux},
-        "objects": {id_: _plain(obj) for id_, obj in sorted(objects.items())},
+        "objects": {id_: plain(obj) for id_, obj in sorted(objects.items())},
         "recreated": sorted(recreated),
         **events_of(events, {kind for _, kind in FLUX_KINDS}),
     }
@@ -116,11 +116,11 @@ def flux_fields(obj: Obj) -> Obj:
         "lastAppliedRevision": status.get("lastAppliedRevision"),
         "lastAttemptedRevision": status.get("lastAttemptedRevision"),
         "artifact": (status.get("artifact") or {}).get("revision"),
-        "history": sorted({entry["lastReconciledStatus"] for entry in status.get("history") or []}),
+        "history": sorted({str(entry.get("lastReconciledStatus")) for entry in status.get("history") or []}),
     }
 
 
-def _plain(obj: Obj) -> Obj:
+def plain(obj: Obj) -> Obj:
     """An object without what the API server and its controllers say; who owns fields stands under `managers`."""
     metadata = {key: value for key, value in obj["metadata"].items() if key not in _SERVER_FIELDS}
     managers = {
@@ -129,11 +129,11 @@ def _plain(obj: Obj) -> Obj:
         if "subresource" not in entry and not entry["manager"].startswith(_PLATFORM)
     }
     rest = {key: value for key, value in obj.items() if key not in {"metadata", "status"}}
-    plain: Obj = _without(rest | {"metadata": metadata, "managers": sorted(managers)}, _uid(obj))
-    spec = plain.get("spec") or {}
+    found: Obj = _without(rest | {"metadata": metadata, "managers": sorted(managers)}, _uid(obj))
+    spec = found.get("spec") or {}
     if obj["kind"] == "Service" and spec.get("clusterIP") != "None":
-        plain["spec"] = {key: value for key, value in spec.items() if key not in {"clusterIP", "clusterIPs"}}
-    return plain
+        found["spec"] = {key: value for key, value in spec.items() if key not in {"clusterIP", "clusterIPs"}}
+    return found
 
 
 def _without(value: Any, uid: str) -> Any:

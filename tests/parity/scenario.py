@@ -33,6 +33,12 @@ class Step:
     """Further git commands in the work tree, after the push."""
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Specs of sources by `Kind/name`: the scenario is about these alone, without `app` and `repo`."""
+    release: Mapping[str, Any] = field(default_factory=dict)
+    """Changes of the spec of the HelmRelease `app`; the scenario is about that, and `others` are further ones."""
+    asks: tuple[str, ...] = ()
+    """`force` and `reset`, as `flux reconcile helmrelease` asks."""
+    stalls: bool = False
+    """Whether a release is to be tried until nothing more is tried."""
     delete: bool = False
     """Delete `app`, and wait until it is gone."""
     ignored: bool = False
@@ -48,6 +54,11 @@ class Scenario:
     rows: str
     steps: tuple[Step, ...]
     without_source: bool = False
+
+    @property
+    def of_releases(self) -> bool:
+        """Whether it is about a HelmRelease."""
+        return any(step.release for step in self.steps)
 
     @property
     def of_sources(self) -> bool:

@@ -37,25 +37,90 @@ OTHER_TYPE = "application/vnd.example.other.v1.tar+gzip"
 DEPENDENT = {"dependencies": [{"name": "web", "version": "1.x", "repository": ""}]}
 
 
+_CONFIG = """apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}
+data:
+  value: {{ .Values.value | quote }}
+  password: {{ .Values.auth.password | quote }}
+  chart: {{ .Chart.Name }}
+{{- with .Values.name }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ . }}
+{{- end }}
+"""
+_DEPLOYMENT = """{{- with .Values.replicas }}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $.Release.Name }}
+spec:
+  replicas: {{ . }}
+  selector: {matchLabels: {app: {{ $.Release.Name }}}}
+  template:
+    metadata: {labels: {app: {{ $.Release.Name }}}}
+    spec:
+      nodeSelector: {nowhere: "true"}
+      containers: [{name: app, image: example/app}]
+{{- end }}
+"""
+_HOOKS = """{{- range $event, $name := .Values.hooks }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ $name }}
+  annotations: {"helm.sh/hook": {{ $event | quote }}}
+{{- end }}
+"""
+_TESTS = """{{- range .Values.tests }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ . }}
+  annotations: {"helm.sh/hook": test}
+{{- end }}
+"""
+RELEASED = {
+    "values.yaml": "value: of-chart\nname: ''\nreplicas: 0\nauth: {password: ''}\nhooks: {}\ntests: []\n",
+    "values.schema.json": '{"type": "object", "properties": {"replicas": {"type": "integer"}}}',
+    "templates/x.yaml": _CONFIG,
+    "templates/deployment.yaml": _DEPLOYMENT,
+    "templates/hooks.yaml": _HOOKS,
+    "templates/tests.yaml": _TESTS,
+}
+"""A chart of a ConfigMap; by values one more of any name, a Deployment that never becomes ready, hooks and tests."""
+
+
 @contextlib.asynccontextmanager
 async def stocked(folder: Path) -> AsyncIterator[dict[str, str]]:
     """The servers, with everything in them, and the marks."""
     folder.mkdir(parents=True)
     host = await asyncio.to_thread(registries.start, folder / "registry")
     s3 = await asyncio.to_thread(buckets.start, folder / "s3")
-    charts = ChartServer()
-    url = await charts.start()
+    charts, apps = ChartServer(), ChartServer()
+    urls = [await server.start() for server in (charts, apps)]
     try:
-        marks = {"@registry@": f"{host}/parity", "@charts@": url, "@s3@": s3}
+        marks = {"@registry@": f"{host}/parity", "@charts@": urls[0], "@apps@": urls[1], "@s3@": s3}
         await _images(host, folder, marks)
         await _signed(host, folder, marks)
         _charts(charts)
+        for version in ("1.0.0", "1.1.0"):
+            apps.add("app", version, packed("app", version, RELEASED, appVersion=f"v{version}"))
+        apps.add("other", "1.0.0", packed("other", "1.0.0", RELEASED))
+        await push_chart(Images(host, "parity/charts"), folder, "app", "1.0.0", packed("app", "1.0.0", RELEASED))
         for version in ("1.0.0", "1.1.0", "2.0.0-rc.1"):
             await push_chart(Images(host, "parity/charts"), folder, "web", version)
         await asyncio.to_thread(_bucket, s3)
         yield marks
     finally:
         await charts.stop()
+        await apps.stop()
         await asyncio.to_thread(buckets.stop, folder / "s3")
         await asyncio.to_thread(registries.stop, folder / "registry")
 
