@@ -13,6 +13,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.helm import actions, book
 from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, failed_text, full, handled, named, observe
 from fluxless.helm.exhausted import exhausted, may_try_again, no_target
+from fluxless.helm.explain import of_hooks
 from fluxless.helm.health import await_health
 from fluxless.helm.lease import held
 from fluxless.helm.objects import note_objects
@@ -228,7 +229,7 @@ async def _test(run: HelmReleaseRun) -> None:
         run.status.mark(TESTED, "True", "TestSucceeded", text)
         run.tell(Event("Normal", "TestSucceeded", text, run.revisions))
         return
-    text = f"Helm test failed for {where}: {problem.failures[0].message}"
+    text = f"Helm test failed for {where}: {problem.failures[0].message}{await of_hooks(run, last)}"
     run.status.mark(TESTED, "False", "TestFailed", text)
     counted = ["failures"] + ([] if run.ignores_test_failures else [f"{entry.get('action') or 'upgrade'}Failures"])
     book.count(run, *counted)
@@ -321,8 +322,8 @@ async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
 
 async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before: int) -> None:
     """HR-64: it counts when Helm has written a record of it."""
-    words = problem.failures[0].message
     await _look_again(run, gone=True)
+    words = problem.failures[0].message + await of_hooks(run, run.last)
     if run.last is not None and run.last.pending:  # helm was killed, or gave up over its own record
         await mark_failed(run, run.last, words[:500])
     last = run.last

@@ -11,6 +11,7 @@ from fluxless.apply.health import Look, Target
 from fluxless.apply.objects import KubeObject, group_of
 from fluxless.apply.states import Status, ready
 from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, count_failure, failed_text, full
+from fluxless.helm.explain import of_objects
 from fluxless.helm.objects import inventory_of, note_objects
 from fluxless.helm.post import observed
 from fluxless.helm.records import mark_failed
@@ -100,6 +101,7 @@ async def _healthy(run: HelmReleaseRun, action: Action) -> None:
 
 async def _unhealthy(run: HelmReleaseRun, action: Action, last: Release, found: Look) -> None:
     words = found.failed_text() if found.failed else found.pending_text()
+    words += await of_objects(run, found)
     run.memory.over = True
     await mark_failed(run, last, words[:500])
     count_failure(run, action, last.version, failed_text(run, action, words))

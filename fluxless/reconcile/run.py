@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from fluxless.api.failure import Failure
 from fluxless.api.kinds import Kind
 from fluxless.api.timestamps import format_timestamp
 from fluxless.kube.errors import Conflict, NotFound
@@ -38,6 +39,8 @@ class Run:
         self.events: list[Event] = []
         self.changes: list[tuple[str, str]] = []
         """What the step did to other objects, as `(subject, action)`, for the run record."""
+        self.details: list[Failure] = []
+        """What is known of failures beyond what fits into a condition, for the run record."""
         self.revision = ""
         self.ended: Ended | None = None
         self._writing = asyncio.Lock()
@@ -161,5 +164,7 @@ class Run:
             record["changes"] = [{"subject": subject, "action": action} for subject, action in self.changes]
         if self.ended is not None:
             record["message"] = str(self.ended)
-            record["failures"] = [failure.to_json() for failure in self.ended.failures]
+        failures = [*(self.ended.failures if self.ended is not None else ()), *self.details]
+        if failures:
+            record["failures"] = [failure.to_json() for failure in failures]
         return record
