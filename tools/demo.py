@@ -24,8 +24,9 @@ from fluxless.cli.logs import read
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import binaries, environment
+from tools.charts import push_chart
 from tools.places import STATE
-from tools.sample import IMAGE, Repository, image_objects, objects
+from tools.sample import CHART, IMAGE, Repository, chart_objects, image_objects, objects
 
 FOLDER = STATE / "demo"
 LIMIT = 120.0
@@ -40,6 +41,7 @@ async def _scenes(env: environment.Environment) -> None:
         await _first_commit(env, cluster, repository)
         await _second_commit(env, cluster, repository)
         await _artifact(env, cluster)
+        await _chart(env, cluster)
     finally:
         await cluster.close()
 
@@ -102,6 +104,38 @@ async def _artifact(env: environment.Environment, cluster: Cluster) -> None:
     await _timeline(env, began, moments)
 
 
+async def _chart(env: environment.Environment, cluster: Cluster) -> None:
+    out.rule("a chart in the registry, released after the Kustomization that it depends on, and a newer one")
+    await push_chart(env.registry, "charts/backend", "1.0.0", CHART, FOLDER / "chart")
+    for obj in chart_objects(f"oci://{env.registry}/charts"):
+        await cluster.apply(obj, manager="demo")
+    began = time.time()
+    await _wake(env)
+    await _until(lambda: _release_at(cluster, "1.0.0"), "the release")
+    out.print(f"backend 1.0.0 is released after {time.time() - began:.1f} s:")
+    await _timeline(env, began)
+    await push_chart(env.registry, "charts/backend", "1.1.0", CHART, FOLDER / "chart")
+    began = time.time()
+    status, text, seconds = await _told_by_acr(env, "charts/backend", "1.1.0")
+    if status != 202:
+        raise RuntimeError(f"ACR's webhook was answered with {status}: {text}")
+    moments = {"pushed": began, f"answered 202 ({text.strip()})": began + seconds}
+    await _until(lambda: _release_at(cluster, "1.1.0"), "the newer release")
+    moments["upgraded: the release is that of the newer chart, and healthy"] = time.time()
+    await _timeline(env, began, moments)
+
+
+async def _release_at(cluster: Cluster, version: str) -> bool:
+    resource = await cluster.resource("helm.toolkit.fluxcd.io/v2", "HelmRelease")
+    found = await cluster.get(resource, "backend", "flux-system")
+    history = ((found or {}).get("status") or {}).get("history") or [{}]
+    ready = any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in ((found or {}).get("status") or {}).get("conditions", [])
+    )
+    return ready and history[0].get("chartVersion") == version
+
+
 async def _pushed(url: str, release: str) -> str:
     """`fluxless push artifact`; the digest."""
     folder = FOLDER / "image"
@@ -116,9 +150,11 @@ async def _pushed(url: str, release: str) -> str:
     return str(json.loads(done.stdout)["digest"])
 
 
-async def _told_by_acr(env: environment.Environment) -> tuple[int, str, float]:
+async def _told_by_acr(
+    env: environment.Environment, repository: str = "sample/settings", tag: str = "latest"
+) -> tuple[int, str, float]:
     """Post what ACR posts; status, text and seconds of the answer."""
-    where = {"repository": "sample/settings", "tag": "latest"}
+    where = {"repository": repository, "tag": tag}
     body = {"action": "push", "target": where, "request": {"host": env.registry}}
     headers = {"Authorization": f"Bearer {environment.SECRET}"}
     return await _post(f"{env.functions_url}/api/hooks/acr", json.dumps(body).encode(), headers)

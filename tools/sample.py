@@ -20,6 +20,35 @@ data:
 }
 """The files of an artifact in the registry."""
 
+CHART = {
+    "values.yaml": "replicas: 1\nregion: none\n",
+    "templates/deployment.yaml": """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+  annotations:
+    chart: {{ .Chart.Version }}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector:
+    matchLabels:
+      app: {{ .Release.Name }}
+  template:
+    metadata:
+      labels:
+        app: {{ .Release.Name }}
+    spec:
+      containers:
+        - name: backend
+          image: example/backend:{{ .Chart.Version }}
+          env:
+            - name: REGION
+              value: {{ .Values.region | quote }}
+""",
+}
+"""A chart, without its Chart.yaml."""
+
 FILES = {
     "clusters/dev/infrastructure.yaml": """\
 apiVersion: kustomize.toolkit.fluxcd.io/v1
@@ -163,6 +192,30 @@ def image_objects(url: str) -> list[dict[str, object]]:
     return [
         {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository", "metadata": names, "spec": source},
         {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": names, "spec": applied},
+    ]
+
+
+def chart_objects(url: str) -> list[dict[str, object]]:
+    """A registry of charts, and a release into the namespace that the Kustomization `apps` has made."""
+    chart = {"chart": "backend", "version": "1.x", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}
+    release = {
+        "interval": "10m",
+        "releaseName": "backend",
+        "targetNamespace": "shop",
+        "dependsOn": [{"kind": "Kustomization", "name": "apps"}],
+        "chart": {"spec": chart},
+        "values": {"replicas": 2},
+        "valuesFrom": [{"kind": "ConfigMap", "name": "backend", "valuesKey": "region", "targetPath": "region"}],
+        "upgrade": {"remediation": {"retries": 3}},
+        "driftDetection": {"mode": "enabled"},
+    }
+    names = {"name": "backend", "namespace": "flux-system"}
+    charts = {"name": "charts", "namespace": "flux-system"}
+    repository = {"type": "oci", "url": url, "interval": "10m", "insecure": True}
+    return [
+        {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": charts, "spec": repository},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": names, "data": {"region": "westeurope"}},
+        {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": names, "spec": release},
     ]
 
 

@@ -31,12 +31,14 @@ _GUARD = (
 _RETRY = "what is tried again says ProgressingWithRetry, as Flux's other controllers do; its helm-controller does not"
 _APPLIED = "drift is set right by server-side apply, so that the fields stay owned as they were; Flux patches"
 _LEFT = "a release that moves takes its objects along; Flux looks for them in the new namespace and leaves them behind"
+_BACK = "a release that was rolled back is tried again; Flux had not come back to it after two minutes"
 _GONE = "what was uninstalled is in no inventory"
 KNOWN: tuple[Known, ...] = (
     Known("*", "*/HelmRelease/*/conditions/Reconciling True Progressing*", _RETRY),
     Known("drift-of-*", "*/managers/helm-controller *", _APPLIED),
     Known("a-release-in-another-namespace", "/1/objects/@ns@-x_*", _LEFT),
     Known("an-*-that-fails-and-is-un*", "*/inventory/*", _GONE),
+    Known("an-upgrade-that-fails-twice", "/1/*", _BACK),
     Known("*", "*/finalizers*", "a finalizer is written before there is something to undo, not at the first look"),
     Known("*", "*/events/GitRepository/repo Normal GitOperationSucceeded", _NO_OP),
     Known("*", "*/events/Kustomization/* Normal DriftCorrected", "drift is told field by field, by its own event"),

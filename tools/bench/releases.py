@@ -6,26 +6,19 @@ The chart has the four objects of the other benchmarks, named after the release.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
-import json
-import tarfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fluxless.kube.client import Cluster
 from fluxless.oci import media
-from fluxless.oci.client import Registry
-from fluxless.oci.push import push
-from fluxless.oci.reference import Repository as Images
 from tools.bench.meter import Meter
 from tools.bench.work import NAMESPACE, OBJECTS, SOURCE, Objects, prepare
+from tools.charts import push_chart
 
 RELEASE = "helm.toolkit.fluxcd.io/v2"
 SETTLED = 4.0
 VERSION = "1.0.0"
 CHART = {
-    "Chart.yaml": f"apiVersion: v2\nname: podinfo\nversion: {VERSION}\n",
     "values.yaml": "{}\n",
     "templates/objects.yaml": OBJECTS.replace("podinfo-${INDEX}", "{{ .Release.Name }}"),
 }
@@ -44,21 +37,7 @@ class Releases:
     async def prepare(self) -> None:
         """The chart, as `helm push` leaves it, and its source."""
         await prepare(self._cluster)
-        archive = self._folder / "podinfo.tgz"
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(archive.write_bytes, _packed())
-        config = json.dumps({"name": "podinfo", "version": VERSION, "apiVersion": "v2"}).encode()
-        async with Registry(Images(self._registry, "bench/podinfo"), push=True) as registry:
-            await push(
-                registry,
-                archive,
-                VERSION,
-                {},
-                created="2026-01-01T00:00:00Z",
-                layer_type=media.HELM_CHART,
-                config_type=media.HELM_CONFIG,
-                config=config,
-            )
+        await push_chart(self._registry, "bench/podinfo", VERSION, CHART, self._folder)
         selector = {"mediaType": media.HELM_CHART, "operation": "copy"}
         spec = {"interval": "60m", "url": f"oci://{self._registry}/bench/podinfo", "insecure": True}
         await self._sources.apply("chart-0", {**spec, "ref": {"tag": VERSION}, "layerSelector": selector})
@@ -93,13 +72,3 @@ class Releases:
             await self._objects.delete_all()
             await asyncio.sleep(SETTLED)
         return found
-
-
-def _packed() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, text in CHART.items():
-            entry = tarfile.TarInfo(f"podinfo/{path}")
-            entry.size = len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return gzip.compress(buffer.getvalue(), mtime=0)
