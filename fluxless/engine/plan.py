@@ -22,7 +22,7 @@ from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile import configs, suspension
 from fluxless.reconcile.dependencies import Blocked, artifact_of, is_static, sources_of, waits_for
 from fluxless.reconcile.outcome import FAILED, State
-from fluxless.reconcile.status import RECONCILE_ANNOTATION
+from fluxless.reconcile.status import FORCE_ANNOTATION, RECONCILE_ANNOTATION, RESET_ANNOTATION
 from fluxless.reconcile.world import Ref, World
 
 HOLD = 2.0
@@ -37,14 +37,18 @@ class Lane(StrEnum):
     SOURCE = "source"
     CHANGE = "change"
     RETRY = "retry"
+    RELEASE = "release"
+    RELEASE_RETRY = "release-retry"
     CHECK = "check"
     SOURCE_RETRY = "source-retry"
 
 
 SIZES = {Lane.SOURCE_RETRY: 1, Lane.CHANGE: 25, Lane.RETRY: 25, Lane.CHECK: 250}
 """Objects per batch. A check of something unchanged takes milliseconds; a source that has failed may hang for long."""
-SOURCE_BATCHES = 20
-"""Sources have a batch each, up to as many; more share them: a batch costs an activity, its replay and the schedule."""
+BATCHES = 20
+"""Sources and releases have a batch each, up to as many; more share them: a batch costs an activity, its replay and the
+schedule. A release whose hook takes long holds up nobody else.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +89,21 @@ def make(
         _start(obj, entry, world, now)
     batches: dict[str, list[Ref]] = {}
     for lane, refs in lanes.items():
-        size = SIZES.get(lane) or -(-len(refs) // SOURCE_BATCHES) or 1
+        size = SIZES.get(lane) or -(-len(refs) // BATCHES) or 1
         for first in range(0, len(refs), size):
             batch = name_batch()
             batches[batch] = refs[first : first + size]
             for ref in batches[batch]:
                 schedule.entries[ref].batch = batch
     return Plan(batches, _wake_up(schedule, in_flight, now), counts)
+
+
+_LANES = {
+    "source": (Lane.SOURCE_RETRY, Lane.SOURCE, Lane.SOURCE),
+    "release": (Lane.RELEASE_RETRY, Lane.RELEASE, Lane.CHECK),
+    "": (Lane.RETRY, Lane.CHANGE, Lane.CHECK),
+}
+"""What is tried again, what is new, and what is only looked at."""
 
 
 def _ours(obj: dict[str, Any], selector: str) -> bool:
@@ -125,13 +137,18 @@ def _request(obj: dict[str, Any]) -> str:
     return "" if requested == (obj.get("status") or {}).get("lastHandledReconcileAt") else str(requested)
 
 
+def _forced(obj: dict[str, Any]) -> bool:
+    """Whether the request is for more than a look (CM-7)."""
+    notes = obj["metadata"].get("annotations") or {}
+    return notes.get(RECONCILE_ANNOTATION) in {notes.get(FORCE_ANNOTATION), notes.get(RESET_ANNOTATION)}
+
+
 def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) -> Lane | None:
     """The lane in which the object is due, or None. What has failed before comes after what has not, unless its user
     has changed it or asks for it.
     """
     source = ref.kind in SOURCE_KINDS
-    ours, others = (Lane.SOURCE_RETRY, Lane.SOURCE, Lane.SOURCE), (Lane.RETRY, Lane.CHANGE, Lane.CHECK)
-    again, asked, check = ours if source else others
+    again, asked, check = _LANES["source" if source else "release" if ref.kind == "HelmRelease" else ""]
     change = again if entry.state in FAILED else asked
     if _only_noted(obj):
         return Lane.CHECK
@@ -148,7 +165,7 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
         if source and now < entry.since + world.rules.spacing:
             entry.next = entry.since + world.rules.spacing  # a storm of pushes: it stays due
             return None
-        return check
+        return asked if _forced(obj) else check
     if requested:
         return asked
     if entry.state == State.BLOCKED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fluxless.api import reasons
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.helm import actions, book
@@ -37,7 +38,7 @@ from fluxless.helm.state import (
 )
 from fluxless.helm.turns import turn
 from fluxless.helm.values import digest
-from fluxless.reconcile.errors import Transient
+from fluxless.reconcile.errors import Transient, Waiting
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.status import FORCE_ANNOTATION, RESET_ANNOTATION
@@ -132,8 +133,8 @@ async def _settle(run: HelmReleaseRun) -> Outcome | None:
         kind = _TYPES.get(action, action.value)
         if kind in done:
             raise book.try_again(run)
-        if done:  # what has been done is told before the next thing is begun: a worker may die over that
-            await run.write_status()
+        if done - {Action.UNLOCK.value}:
+            raise _next_step(run)
         done.add(kind)
         if found.state is State.UNMANAGED:
             run.status.set(history=None)
@@ -170,6 +171,14 @@ def _of_a_worker_that_died(run: HelmReleaseRun, last: Release) -> None:
         action = Action(run.memory.action)
         run.memory.over = True
         book.count_failure(run, action, last.version, failed_text(run, action, last.description))
+
+
+def _next_step(run: HelmReleaseRun) -> Waiting:
+    """Each action is an activity of its own: what has been done is told before the next thing is begun, which has all
+    the time that an activity may take, and may be done by another worker.
+    """
+    failure = Failure(FailureClass.DEPENDENCY, "the next action follows", str(run.ref))
+    return Waiting(reasons.PROGRESSING, failure, retry_after=0.0, event=False, working=True)
 
 
 def _next(run: HelmReleaseRun, found: Found) -> Action | None:

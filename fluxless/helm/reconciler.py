@@ -17,6 +17,7 @@ from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.sources import find_chart, load_chart, make_chart, remove_chart
 from fluxless.helm.state import retry_interval
 from fluxless.helm.turns import turn
+from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
@@ -64,7 +65,11 @@ class HelmReleaseController:
 
 async def check_dependencies(run: HelmReleaseRun) -> None:
     """Ready=False DependencyNotReady until every dependency is ready (HR-80)."""
-    wait_for_others(run)
+    try:
+        wait_for_others(run)
+    except Ended:
+        run.fulfilling()
+        raise
 
 
 async def recall(run: HelmReleaseRun) -> None:

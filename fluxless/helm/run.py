@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from fluxless.api import reasons
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
 from fluxless.apply.fields import managers_of
@@ -97,6 +98,10 @@ class HelmReleaseRun(TargetRun):
             self.recorded[str(obj["metadata"]["name"])] = obj
         else:
             self.seen[object_id(obj)] = obj
+
+    def fulfilling(self) -> None:
+        """Say that something else comes first. Not before: a status that is written in the middle costs a request."""
+        self.status.mark("Reconciling", "True", reasons.PROGRESSING, "Fulfilling prerequisites")
 
     @property
     def last(self) -> Release | None:

@@ -28,7 +28,6 @@ GONE = 2.0
 
 async def make_chart(run: HelmReleaseRun) -> None:
     """The HelmChart of `spec.chart`, as it is wanted (HR-70). Ready=False HelmChartSyncErr."""
-    run.status.mark("Reconciling", "True", reasons.PROGRESSING, "Fulfilling prerequisites")
     template = run.spec.get("chart")
     ref = chart_of(run.obj)
     if not template or ref is None:
@@ -126,6 +125,7 @@ async def _fetch(run: HelmReleaseRun, artifact: dict[str, Any], ref: Ref) -> Any
 
 def _not_ready(run: HelmReleaseRun, ref: Ref, why: str, again: float = 0.0) -> Waiting:
     text = f"{ref.kind} '{ref.namespace}/{ref.name}' is not ready: {why}"
+    run.fulfilling()
     return Waiting(
         NOT_READY,
         Failure(FailureClass.DEPENDENCY, text, str(run.ref)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,24 @@ class Reading:
     requests: Counter[str]
     server_cpu: float
     worker_cpu: float
+
+
+@dataclass(slots=True)
+class Children:
+    """The memory of the processes that workers start, in MiB: of the largest one, and the most of all together."""
+
+    largest: int = 0
+    together: int = 0
+
+    def look(self, workers: list[psutil.Process]) -> None:
+        """Now."""
+        sizes = []
+        for worker in workers:
+            for child in worker.children():
+                with contextlib.suppress(psutil.Error):
+                    sizes.append(child.memory_info().rss >> 20)
+        self.largest = max([self.largest, *sizes])
+        self.together = max(self.together, sum(sizes))
 
 
 class Meter:
@@ -61,10 +81,27 @@ class Meter:
         """MiB of the workers."""
         return int(sum(worker.memory_info().rss for worker in self._workers)) >> 20
 
+    @contextlib.asynccontextmanager
+    async def _watching(self) -> AsyncIterator[Children]:
+        """Look at what the workers have started, ten times a second."""
+        seen = Children()
+
+        async def watch() -> None:
+            while True:
+                seen.look(self._workers)
+                await asyncio.sleep(0.1)
+
+        task = asyncio.create_task(watch())
+        try:
+            yield seen
+        finally:
+            task.cancel()
+
     async def measure(self, name: str, size: int, work: Callable[[], Awaitable[None]]) -> tuple[float, int]:
         """Run it and print what it took; (seconds, requests)."""
         before, began = await self.read(), time.monotonic()
-        await work()
+        async with self._watching() as seen:
+            await work()
         seconds = time.monotonic() - began
         after = await self.read()
         difference = after.requests - before.requests
@@ -80,6 +117,8 @@ class Meter:
             f"    API server CPU {after.server_cpu - before.server_cpu:.1f} s, worker CPU "
             f"{after.worker_cpu - before.worker_cpu:.1f} s, worker memory {self.memory()} MiB"
         )
+        if seen.together:
+            out.print(f"    processes that it started: the largest {seen.largest} MiB, {seen.together} MiB together")
         self.rows.append(f"| {name} {size} | {seconds:.2f} s | {total} | {self.memory()} MiB | {versus} |")
         return seconds, total
 

@@ -262,7 +262,8 @@ async def test_killed_in_the_uninstall_that_undoes_an_install(flux: Flux, place:
     await place.kill_when(_stands(flux, v1="uninstalling"))
     found = await _go_on(flux)
     assert message(found, "Stalled").startswith("Failed to install after 1 attempt(s)")
-    assert ready(found) == ("False", "UninstallSucceeded"), message(found)
+    assert ready(found) == ("False", "InstallFailed"), message(found)
+    assert message(found, "Remediated").startswith("Helm uninstall remediation for release")
     assert await records(flux) == {}
 
 

@@ -112,7 +112,7 @@ async def _record(out: Path) -> None:
     from fluxless.engine.engine import Engine
     from fluxless.kube.connect import ClusterConfig, connect
     from fluxless.reconcile.services import Services
-    from tools.controllers import Controllers, define_other_kinds
+    from tools.controllers import KUSTOMIZE, SOURCE, Controllers, define_other_kinds
     from tools.devcluster import launcher
     from tools.gitserver import GitServer
 
@@ -123,7 +123,7 @@ async def _record(out: Path) -> None:
         (folder / "git").mkdir()
         server = GitServer(folder / "git")
         await server.start()
-        both = Controllers(folder / "controllers", config, namespace="sample")
+        both = Controllers(folder / "controllers", config, namespace="sample", names=(SOURCE, KUSTOMIZE))
         try:
             await install(cluster)
             await define_other_kinds(cluster)

@@ -18,7 +18,7 @@ from fluxless.cli.takeover import forget_artifacts
 from tests.cluster.migration.record import FILES, INVENTORY, ask, await_ready, create, objects
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map
-from tools.controllers import Controllers, define_other_kinds, missing
+from tools.controllers import KUSTOMIZE, SOURCE, Controllers, define_other_kinds, missing
 
 pytestmark = pytest.mark.cluster
 LEFT = Path(__file__).parent / "left_by_flux.json"
@@ -73,9 +73,9 @@ async def _replay(flux: Flux, left: dict[str, Any]) -> None:
 
 @pytest.fixture
 def controllers(tmp_path: Path, control_plane: Path, namespace: str) -> Iterator[Controllers]:
-    if missing():
-        pytest.skip(f"{' and '.join(missing())} name no binaries")
-    both = Controllers(tmp_path / "controllers", control_plane, namespace=namespace)
+    if absent := missing(SOURCE, KUSTOMIZE):
+        pytest.skip(f"{' and '.join(absent)} name no binaries")
+    both = Controllers(tmp_path / "controllers", control_plane, namespace=namespace, names=(SOURCE, KUSTOMIZE))
     yield both
     both.stop()
 

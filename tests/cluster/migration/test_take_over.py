@@ -187,14 +187,9 @@ async def test_objects_that_would_stand_still_are_named(theirs: Cluster, plane: 
     names = {"name": "b", "namespace": PLACE}
     alert = {"apiVersion": "notification.toolkit.fluxcd.io/v1beta3", "kind": "Alert", "metadata": names}
     await until(partial(_serves, theirs, alert), "the kind to be served")
-    release = {"interval": "1m", "chartRef": {"kind": "HelmChart", "name": "x"}}
-    for name, spec in (("plain", {}), ("drifting", {"driftDetection": {"mode": "enabled"}})):
-        body = {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {**names, "name": name}}
-        await theirs.apply({**body, "spec": {**release, **spec}}, manager="flux")
     done = fluxless(plane, "install", "--take-over")
     assert done.returncode == 1
-    left = "1 HelmRelease with driftDetection.mode; 1 Alert"
-    assert f"does not reconcile {left}: they would come to a standstill" in done.stderr
+    assert "does not reconcile 1 Alert: they would come to a standstill" in done.stderr
     assert await _replicas(theirs) == RUNNING
     assert fluxless(plane, "install", "--take-over", "--leave-behind").returncode == 0
     assert await _replicas(theirs) == STOPPED

@@ -14,7 +14,7 @@ from fluxless.engine.plan import HOLD, NEAR, Plan
 from fluxless.engine.schedule import Schedule
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.world import Ref, Rules, World
-from tests.unit.reconcile.objects import kustomization, source, world
+from tests.unit.reconcile.objects import kustomization, release, source, world
 
 T = 1000.0
 
@@ -265,6 +265,22 @@ def test_many_sources_share_batches_and_those_that_failed_do_not() -> None:
     clock.finish(plan, State.RETRY)
     again = clock.plan(found, T + 86400)
     assert [len(refs) for refs in again.batches.values()] == [1] * 100
+
+
+def test_releases_have_batches_of_their_own_unless_they_are_only_looked_at() -> None:
+    clock = Clockwork()
+    found = world(*(release(f"r{number}") for number in range(40)), kustomization("k"), source())
+    plan = clock.plan(found)
+    assert sorted(len(refs) for refs in plan.batches.values()) == [1, 1, *[2] * 20]
+    clock.finish(plan)
+    again = clock.plan(found, T + 600)
+    assert sorted(len(refs) for refs in again.batches.values()) == [1, 41]
+    clock.finish(again)
+    asked = world(
+        *(release(f"r{number}", requested="t") for number in range(5)), release("f", requested="t", force="t")
+    )
+    clock.run(world(*(release(f"r{number}") for number in range(5)), release("f")), T + 601)
+    assert sorted(len(refs) for refs in clock.plan(asked, T + 602).batches.values()) == [1, 5]
 
 
 def test_a_batch_that_comes_back_without_outcomes_is_retried_later() -> None:

@@ -65,6 +65,14 @@ def kustomization(name: str, *needs: str, of: str = "repo", **more: Any) -> dict
     return flux("Kustomization", name, spec, **more)
 
 
+def release(name: str, *, of: str = "repo", force: str = "", **more: Any) -> dict[str, Any]:
+    """A HelmRelease of the chart in a source that is always there; `force` is a request by annotation."""
+    obj = flux("HelmRelease", name, {"chartRef": {"kind": "OCIRepository", "name": of}}, **more)
+    if force:
+        obj["metadata"]["annotations"]["reconcile.fluxcd.io/forceAt"] = force
+    return obj
+
+
 def world(*objects: dict[str, Any], at: float = 1000.0) -> World:
     """A world of these objects."""
     return World({Ref.of(obj): obj for obj in objects}, at)
