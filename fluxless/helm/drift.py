@@ -172,7 +172,10 @@ def _as_sent(obj: KubeObject, last: Release, run: HelmReleaseRun) -> KubeObject:
     notes = {"meta.helm.sh/release-name": last.name, "meta.helm.sh/release-namespace": last.namespace}
     annotations = {**(metadata.get("annotations") or {}), **notes}
     whole = {**obj, "metadata": {**metadata, "labels": labels, "annotations": annotations}}
-    return normalise([Manifest(whole)], run.owner)[0].object
+    sent = normalise([Manifest(whole)], run.owner)[0].object
+    for label in run.owner.labels.keys() - labels.keys():  # of a release that was made by Helm itself
+        del sent["metadata"]["labels"][label]
+    return sent
 
 
 def _rules(run: HelmReleaseRun) -> tuple[list[Rule], list[Rule]]:

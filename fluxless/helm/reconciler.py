@@ -6,14 +6,15 @@ Waiting for objects to become ready is no part of an action: the step ends, and 
 
 from __future__ import annotations
 
-from fluxless.helm.acting import release, uninstall_known
 from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.drift import check_drift
 from fluxless.helm.lease import held
 from fluxless.helm.memory import Memory
+from fluxless.helm.moves import uninstall_known
 from fluxless.helm.recognise import recognise
 from fluxless.helm.run import HelmReleaseRun
+from fluxless.helm.settling import release
 from fluxless.helm.sources import find_chart, load_chart, make_chart, remove_chart
 from fluxless.helm.state import retry_interval
 from fluxless.helm.turns import turn

@@ -65,8 +65,8 @@ class RecordIndex:
 
 
 def index(run: HelmReleaseRun) -> RecordIndex:
-    """The one of this survey."""
-    return run.survey.shared(run.target, "helm records", lambda: RecordIndex(run.target))
+    """The one of this survey. A tenant may not list all Secrets; what is learnt from it is whether one has changed."""
+    return run.survey.shared(run.as_app, "helm records", lambda: RecordIndex(run.as_app))
 
 
 async def read_records(run: HelmReleaseRun) -> list[Release]:

@@ -87,18 +87,27 @@ def determine(last: Release | None, wanted: Wanted, history: list[dict[str, Any]
 
 
 def _compared(last: Release, wanted: Wanted, known: Mapping[str, Any]) -> Found:
-    if (last.chart_name, last.chart_version) != (wanted.chart_name, wanted.chart_version):
-        return Found(State.OUT_OF_SYNC, "release chart changed")
+    if why := _difference(last, wanted):
+        return Found(State.OUT_OF_SYNC, why)
     if str(known.get("ociDigest") or "") != wanted.oci_digest:
         return Found(State.OUT_OF_SYNC, "release chart changed")
-    values = merged(last.config, wanted.values) if wanted.keep_values else wanted.values
-    if digest(last.config) != digest(values):
-        return Found(State.OUT_OF_SYNC, "release config values changed")
     if wanted.test and not been_tested(known):
         return Found(State.UNTESTED)
     if wanted.test and not wanted.ignore_test_failures and test_failed(known):
         return Found(State.FAILED, "release has test in failed phase")
     return Found(State.IN_SYNC)
+
+
+def adoptable(last: Release, wanted: Wanted) -> bool:
+    """Whether a release that somebody has made with Helm is what is wanted already."""
+    return last.status == DEPLOYED and not wanted.oci_digest and _difference(last, wanted) == ""
+
+
+def _difference(last: Release, wanted: Wanted) -> str:
+    if (last.chart_name, last.chart_version) != (wanted.chart_name, wanted.chart_version):
+        return "release chart changed"
+    values = merged(last.config, wanted.values) if wanted.keep_values else wanted.values
+    return "release config values changed" if digest(last.config) != digest(values) else ""
 
 
 def been_tested(snapshot: Mapping[str, Any]) -> bool:

@@ -33,6 +33,8 @@ class TargetRun(Run):
         """This cluster, as the tenant: `open_target` sets it."""
         self.target = survey.cluster
         """Where objects are applied, as the tenant: `open_target` sets it."""
+        self.as_app = survey.cluster
+        """The same cluster, as the app itself; only for looks that tell the tenant nothing."""
 
     @property
     def census(self) -> Census:
@@ -46,7 +48,7 @@ async def open_target(run: TargetRun) -> None:
     run.local = run.cluster.impersonating(user) if user else run.cluster
     wanted = run.spec.get("kubeConfig")
     if not wanted:
-        run.target = run.local
+        run.target, run.as_app = run.local, run.cluster
         return
     try:
         remote = await run.services.remotes.get(await _config(run, wanted))
@@ -54,7 +56,7 @@ async def open_target(run: TargetRun) -> None:
         raise
     except Problem as problem:
         raise Transient(reasons.RECONCILIATION_FAILED, problem.failures) from problem
-    run.target = remote.impersonating(user) if user else remote
+    run.target, run.as_app = (remote.impersonating(user) if user else remote), remote
 
 
 def account(run: TargetRun) -> str:
