@@ -49,8 +49,9 @@ def _find(name: str) -> Path:
 
 def _executable_copy(shipped: Path) -> Path:
     data = shipped.read_bytes()
-    target = Path(tempfile.gettempdir()) / f"fluxless-{shipped.name}-{hashlib.sha256(data).hexdigest()[:16]}"
-    if not target.exists():
+    digest = hashlib.sha256(data).hexdigest()
+    target = Path(tempfile.gettempdir()) / f"fluxless-{shipped.name}-{digest[:16]}"
+    if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() != digest:
         handle, temporary = tempfile.mkstemp(dir=target.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)

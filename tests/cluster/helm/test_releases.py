@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fluxless.kube.door import Door, opened
 from fluxless.oci import media
+from fluxless.render.helm import helm
 from tests.support.charts import ChartServer, packed, push_chart
 from tests.support.command import fluxless
 from tests.support.flux import SOURCE, Flux, message, ready
@@ -277,3 +279,26 @@ async def test_definitions_come_before_everything_else(flux: Flux, charts: Chart
     finally:
         for kind in ("one", "two"):
             await flux.cluster.delete(resource, f"{kind}s.{group}")
+
+
+async def test_helm_itself_sees_what_it_expects(flux: Flux, repository: ChartServer) -> None:
+    """HR-66: `helm list`, `history`, `get values` and `get manifest` beside us."""
+    for number in (1, 2):
+        await put_release(flux, "web", values={"a": number})
+        await flux.run(patience=5)
+    async with opened(flux.cluster, Door("helm", flux.namespace, flux.namespace)) as door:
+
+        async def said(*words: str) -> str:
+            return await helm([*words], door, flux.namespace, timeout=30)
+
+        (listed,) = json.loads(await said("list", "--output=json"))
+        assert (listed["name"], listed["revision"], listed["status"], listed["chart"]) == (
+            "app",
+            "2",
+            "deployed",
+            "web-1.0.0",
+        )
+        history = json.loads(await said("history", "app", "--output=json"))
+        assert [(entry["revision"], entry["status"]) for entry in history] == [(1, "superseded"), (2, "deployed")]
+        assert json.loads(await said("get", "values", "app", "--output=json")) == {"a": 2}
+        assert "kind: ConfigMap" in await said("get", "manifest", "app")

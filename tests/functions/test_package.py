@@ -1,0 +1,89 @@
+"""The package as a deployment leaves it: unpacked, read-only, without a single executable bit."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import binaries, package
+from tools.places import ROOT
+
+CHECK = """
+import asyncio, hashlib, subprocess, sys
+from pathlib import Path
+import function_app, fluxless
+from fluxless.render.binaries import binary
+
+here = Path.cwd()
+assert Path(fluxless.__file__).is_relative_to(here), fluxless.__file__
+names = {function.get_function_name() for function in function_app.app.get_functions()}
+assert {"tick", "sync", "plan", "reconcile", "github", "acr"} <= names, names
+for name, words in {"kustomize": ["version"], "helm": ["version", "--short"], "sops": ["--version"]}.items():
+    found = asyncio.run(binary(name))
+    assert not found.is_relative_to(here), found
+    shipped = hashlib.sha256((here / "bin" / name).read_bytes()).hexdigest()
+    assert hashlib.sha256(found.read_bytes()).hexdigest() == shipped
+    done = subprocess.run([found, *words], capture_output=True, text=True, timeout=60, check=True)
+    print(name, done.stdout.split()[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package.build(tmp_path_factory.mktemp("package") / "fluxless.zip")
+
+
+@pytest.fixture
+def unpacked(archive: Path, tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "wwwroot"
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(folder)
+    everything = [folder, *folder.rglob("*")]
+    for path in everything:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    yield folder
+    for path in everything:
+        if path.is_dir():
+            path.chmod(0o755)
+
+
+def _run(folder: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLUXLESS_")}
+    environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(temporary)}
+    settings = {"FLUXLESS_TASK_HUB": "hub", "FLUXLESS_CLUSTERS": "[]"}
+    command = [sys.executable, "-c", CHECK]
+    return subprocess.run(
+        command, cwd=folder, env=environment | settings, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_app_runs_from_the_package(unpacked: Path, tmp_path: Path) -> None:
+    done = _run(unpacked, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 3
+
+
+def test_a_copy_that_was_damaged_is_made_anew(unpacked: Path, tmp_path: Path) -> None:
+    assert _run(unpacked, tmp_path).returncode == 0
+    (copy,) = tmp_path.glob("fluxless-helm-*")
+    copy.write_bytes(b"#!/bin/sh\nexit 1\n")
+    done = _run(unpacked, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_of_tests_and_tools_is_in_it(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        names = opened.namelist()
+    assert {name.partition("/")[0] for name in names} == {*package.FILES, *package.FOLDERS, "bin"}
+    assert {f"bin/{binary.name}" for binary in binaries.SHIPPED} <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+    assert "fluxless/render/post_render.py" in names
+
+
+def test_the_same_content_is_the_same_zip(archive: Path, tmp_path: Path) -> None:
+    assert package.build(tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+    assert (ROOT / "host.json").is_file()
