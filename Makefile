@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo up down check test bench format clean
+.PHONY: demo up down check test bench package format clean
 
 demo: $(READY)
 	$(PY) -m tools.demo
@@ -27,6 +27,9 @@ test: $(READY)
 
 bench: $(READY)
 	$(PY) -m tools.bench
+
+package: $(READY)
+	$(PY) -m tools.package
 
 format: $(READY)
 	$(VENV)/bin/ruff check --fix .

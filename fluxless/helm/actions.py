@@ -49,6 +49,7 @@ async def rollback(run: HelmReleaseRun, version: int) -> None:
     flags = ["--no-hooks"] if said.get("disableHooks") else []
     flags += ["--cleanup-on-fail"] if said.get("cleanupOnFail") else []
     flags += _side(run, said.get("serverSideApply"))
+    flags += ["--force-replace"] if said.get("force") and "--server-side=false" in flags else []
     flags += [f"--history-max={run.spec.get('maxHistory', MAX_HISTORY)}", _limit(run, "rollback")]
     async with _here(run) as server:
         await helm(
