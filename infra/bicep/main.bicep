@@ -46,6 +46,9 @@ param pythonVersion string = '3.12'
 @maxValue(1000)
 param maximumInstances int = 40
 
+@description('Whom alerts are sent to; empty shows them in the portal alone.')
+param alertEmail string = ''
+
 @description('Further app settings by name, as docs/operations.md has them; secrets as references to the vault.')
 param settings object = {}
 
@@ -116,6 +119,17 @@ module monitoring 'modules/monitoring.bicep' = {
     tags: tags
     principalId: identity.outputs.principalId
     publisherRole: roles.monitoringMetricsPublisher
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    name: name
+    location: location
+    tags: tags
+    insightsId: monitoring.outputs.id
+    email: alertEmail
   }
 }
 
