@@ -20,8 +20,15 @@ var rules = [
     query: 'requests | where name == "tick" and success == true | summarize beats = count() | where beats == 0'
   }
   {
+    name: 'alarms'
+    description: 'Fluxless raises an alarm itself: a cluster is away, an orchestration stood still, or nobody was woken.'
+    severity: 2
+    minutes: 15
+    query: 'traces | where message has "alert="'
+  }
+  {
     name: 'failures'
-    description: 'Activities of Fluxless fail: a cluster or the storage cannot be reached.'
+    description: 'Activities of Fluxless fail: a cluster or the storage cannot be used.'
     severity: 2
     minutes: 15
     query: 'traces | where message has "activity=" and message has "failed"'
