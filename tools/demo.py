@@ -95,10 +95,7 @@ async def _artifact(env: environment.Environment, cluster: Cluster) -> None:
     out.print(f"latest@{digest} is applied after {time.time() - began:.1f} s")
     await _pushed(url, "2")
     began = time.time()
-    status, text, seconds = await _told_by_acr(env)
-    if status != 202:
-        raise RuntimeError(f"ACR's webhook was answered with {status}: {text}")
-    moments = {"pushed": began, f"answered 202 ({text.strip()})": began + seconds}
+    moments = await _told_by_acr(env, "sample/settings", "latest")
     await _until(lambda: _release_is(cluster, "2"), "the newer artifact")
     moments["applied: the ConfigMap is that of the newer artifact"] = time.time()
     await _timeline(env, began, moments)
@@ -116,10 +113,7 @@ async def _chart(env: environment.Environment, cluster: Cluster) -> None:
     await _timeline(env, began)
     await push_chart(env.registry, "charts/backend", "1.1.0", CHART, FOLDER / "chart")
     began = time.time()
-    status, text, seconds = await _told_by_acr(env, "charts/backend", "1.1.0")
-    if status != 202:
-        raise RuntimeError(f"ACR's webhook was answered with {status}: {text}")
-    moments = {"pushed": began, f"answered 202 ({text.strip()})": began + seconds}
+    moments = await _told_by_acr(env, "charts/backend", "1.1.0")
     await _until(lambda: _release_at(cluster, "1.1.0"), "the newer release")
     moments["upgraded: the release is that of the newer chart, and healthy"] = time.time()
     await _timeline(env, began, moments)
@@ -150,14 +144,16 @@ async def _pushed(url: str, release: str) -> str:
     return str(json.loads(done.stdout)["digest"])
 
 
-async def _told_by_acr(
-    env: environment.Environment, repository: str = "sample/settings", tag: str = "latest"
-) -> tuple[int, str, float]:
-    """Post what ACR posts; status, text and seconds of the answer."""
+async def _told_by_acr(env: environment.Environment, repository: str, tag: str) -> dict[str, float]:
+    """Post what ACR posts; the moments of the push and of the answer."""
     where = {"repository": repository, "tag": tag}
     body = {"action": "push", "target": where, "request": {"host": env.registry}}
     headers = {"Authorization": f"Bearer {environment.SECRET}"}
-    return await _post(f"{env.functions_url}/api/hooks/acr", json.dumps(body).encode(), headers)
+    began = time.time()
+    status, text, seconds = await _post(f"{env.functions_url}/api/hooks/acr", json.dumps(body).encode(), headers)
+    if status != 202:
+        raise RuntimeError(f"ACR's webhook was answered with {status}: {text}")
+    return {"pushed": began, f"answered 202 ({text.strip()})": began + seconds}
 
 
 async def _release_is(cluster: Cluster, release: str) -> bool:

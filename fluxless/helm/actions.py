@@ -127,7 +127,7 @@ async def _definitions(run: HelmReleaseRun, action: str) -> None:
         resource = await run.target.resource(definition["apiVersion"], definition["kind"])
         if policy == "CreateReplace" or await run.target.get(resource, str(definition["metadata"]["name"])) is None:
             await run.target.apply(definition, manager=MANAGER)
-            run.survey.shared(run.target, "documents", Documents).forget()
+            _documents(run).forget()
 
 
 def _here(run: HelmReleaseRun) -> AbstractAsyncContextManager[str]:
@@ -136,6 +136,10 @@ def _here(run: HelmReleaseRun) -> AbstractAsyncContextManager[str]:
 
 def _door(run: HelmReleaseRun, namespace: str, records: str) -> AbstractAsyncContextManager[str]:
     """What Helm speaks through: as helm-controller, and no longer than the lease is good."""
-    documents = run.survey.shared(run.target, "documents", Documents)
     closed = run.lease.closed if run.lease is not None else None
-    return opened(run.target, Door(MANAGER, namespace, records, seen=run.see, closed=closed, documents=documents))
+    return opened(run.target, Door(MANAGER, namespace, records, run.see, closed, _documents(run)))
+
+
+def _documents(run: HelmReleaseRun) -> Documents:
+    """What the target says of its kinds, for all releases of this survey."""
+    return run.survey.shared(run.target, "documents", Documents)

@@ -57,7 +57,7 @@ async def check_drift(run: HelmReleaseRun) -> None:
         async with held(run):
             await _examine(run, suspects, correct=mode == "enabled")
         return
-    run.status.mark(CONDITION, "False", "NoDriftDetected", "No drift detected against the cluster state")
+    _mark_none(run)
 
 
 async def _suspects(run: HelmReleaseRun) -> frozenset[str] | None:
@@ -115,6 +115,10 @@ async def _compared(run: HelmReleaseRun, wanted: KubeObject, rules: Sequence[Rul
     return None
 
 
+def _mark_none(run: HelmReleaseRun) -> None:
+    run.status.mark(CONDITION, "False", "NoDriftDetected", "No drift detected against the cluster state")
+
+
 def _note(run: HelmReleaseRun, live: KubeObject) -> None:
     """The object is as it should be: this is how it looks then."""
     sighting, record = run.census.sight(live), run.memory.applied
@@ -124,7 +128,7 @@ def _note(run: HelmReleaseRun, live: KubeObject) -> None:
 
 def _tell(run: HelmReleaseRun, found: Sequence[Found]) -> None:
     if not found:
-        run.status.mark(CONDITION, "False", "NoDriftDetected", "No drift detected against the cluster state")
+        _mark_none(run)
         return
     text = f"Cluster state of release {full(run.history[0])} has drifted from the desired state:\n"
     text += drift_history.describe(one.drifted for one in found)
@@ -160,7 +164,7 @@ async def _correct(run: HelmReleaseRun, found: Sequence[Found]) -> None:
         text += "\n".join(refused) + ("\n\nSuccessful corrections:\n" + "\n".join(done) if done else "")
         step = "make the change by an upgrade of the chart, or leave the field to others by driftDetection.ignore"
         raise Transient("DriftCorrectionFailed", Failure(FailureClass.VALIDATION, text, str(run.ref), next_step=step))
-    run.status.mark(CONDITION, "False", "NoDriftDetected", "No drift detected against the cluster state")
+    _mark_none(run)
     text = f"Cluster state of release {release} has been corrected:\n" + "\n".join(done)
     run.tell(Event("Normal", "DriftCorrected", text, run.revisions))
 

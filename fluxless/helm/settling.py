@@ -60,10 +60,10 @@ async def release(run: HelmReleaseRun) -> Outcome | None:
 
 def _forget_failures(run: HelmReleaseRun) -> None:
     """HR-64: what is new, or a request, begins to count from zero."""
-    known = run.status.fields
+    known, config = run.status.fields, digest(run.values)
     same = known.get("lastAttemptedGeneration") == run.generation
     same = same and known.get("lastAttemptedRevision") == run.revision
-    same = same and known.get("lastAttemptedConfigDigest") == digest(run.values)
+    same = same and known.get("lastAttemptedConfigDigest") == config
     if not same or run.asked(RESET_ANNOTATION, "lastHandledResetAt"):
         run.status.set(failures=None, installFailures=None, upgradeFailures=None)
         handled(run, RESET_ANNOTATION, "lastHandledResetAt")
@@ -71,7 +71,7 @@ def _forget_failures(run: HelmReleaseRun) -> None:
         lastAttemptedGeneration=run.generation,
         lastAttemptedRevision=run.revision,
         lastAttemptedRevisionDigest=run.oci_digest or None,
-        lastAttemptedConfigDigest=digest(run.values),
+        lastAttemptedConfigDigest=config,
     )
 
 
