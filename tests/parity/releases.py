@@ -14,7 +14,7 @@ from fluxless.api import conditions
 from fluxless.apply.objects import object_id
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.status import FORCE_ANNOTATION, RECONCILE_ANNOTATION, RESET_ANNOTATION
-from tests.parity.play import STILL, Played, Player
+from tests.parity.play import STILL, Player
 from tests.parity.record import events_of, flux_fields, named, plain
 from tests.parity.scenario import APP, Obj, Step, unplaced
 from tests.parity.sources import API, KINDS
@@ -39,8 +39,6 @@ _ATTEMPTED = ("lastAttemptedRevision", "lastAttemptedReleaseAction", "lastAttemp
 _OBSERVED = ("observedPostRenderersDigest", "observedCommonMetadataDigest", "storageNamespace")
 _SNAPSHOT = ("name", "namespace", "version", "status", "action", "chartName", "chartVersion", "appVersion")
 _TIME = re.compile(r"\d+(\.\d+)?m?s\b")
-
-__all__ = ["Played", "ReleasePlayer"]
 
 
 class ReleasePlayer(Player):
@@ -99,7 +97,7 @@ class ReleasePlayer(Player):
 
         def state() -> list[Obj]:
             found = self.watch.all(RELEASE[1], self.namespace)
-            return [{**_plain_status(obj), "seen": None} for obj in found]
+            return [_plain_status(obj) for obj in found]
 
         if not await self._until(answered):
             return False

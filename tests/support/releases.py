@@ -41,19 +41,10 @@ metadata:
 """
 
 
-async def web_release(
-    flux: Flux, name: str = "app", version: str = "1.x", chart_name: str = "web", **spec: Any
-) -> None:
+async def put_release(flux: Flux, chart: str, name: str = "app", *, version: str = "*", **spec: Any) -> None:
     source = {"kind": "HelmRepository", "name": "repo"}
-    chart = {"spec": {"chart": chart_name, "version": version, "sourceRef": source}}
-    await flux.put(API, RELEASE, name, {"interval": "10m", "chart": chart, **spec})
-
-
-async def put_release(flux: Flux, chart: str, name: str = "app", **spec: Any) -> None:
-    source = {"kind": "HelmRepository", "name": "repo"}
-    await flux.put(
-        API, RELEASE, name, {"interval": "10m", "chart": {"spec": {"chart": chart, "sourceRef": source}}, **spec}
-    )
+    body = {"spec": {"chart": chart, "version": version, "sourceRef": source}}
+    await flux.put(API, RELEASE, name, {"interval": "10m", "chart": body, **spec})
 
 
 async def records(flux: Flux, name: str = "app") -> dict[int, str]:

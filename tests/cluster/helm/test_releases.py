@@ -13,7 +13,7 @@ from tests.support.charts import ChartServer, packed, push_chart
 from tests.support.command import fluxless
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.registry import Images
-from tests.support.releases import API, CHART, RELEASE, put_release, records, the_release, web_release
+from tests.support.releases import API, CHART, RELEASE, put_release, records, the_release
 from tests.support.repositories import Repo, config_map
 
 pytestmark = pytest.mark.cluster
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 
 async def test_a_chart_is_released_upgraded_and_uninstalled(flux: Flux, charts: ChartServer) -> None:
     await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
-    await web_release(flux, values={"a": 7})
+    await put_release(flux, "web", version="1.x", values={"a": 7})
     await flux.run(patience=5)
     found = await the_release(flux)
     assert ready(found) == ("True", "InstallSucceeded"), message(found)
@@ -40,7 +40,7 @@ async def test_a_chart_is_released_upgraded_and_uninstalled(flux: Flux, charts: 
     after = await the_release(flux)
     assert after["status"]["history"] == before["status"]["history"]
 
-    await web_release(flux, values={"a": 8})
+    await put_release(flux, "web", version="1.x", values={"a": 8})
     await flux.run(patience=5)
     found = await the_release(flux)
     assert ready(found) == ("True", "UpgradeSucceeded"), message(found)
@@ -265,7 +265,7 @@ async def test_definitions_come_before_everything_else(flux: Flux, charts: Chart
             ("1.1.0", "CreateReplace", "new"),
         ):
             upgrade = {"crds": policy} if policy else {"timeout": "1m"}
-            await web_release(flux, version=version, chart_name="defined", values={"n": policy}, upgrade=upgrade)
+            await put_release(flux, "defined", version=version, values={"n": policy}, upgrade=upgrade)
             await flux.run(patience=5)
             found = await the_release(flux)
             assert ready(found)[0] == "True", message(found)
