@@ -103,15 +103,15 @@ def down(folder: Path = STATE) -> None:
     (folder / "env").unlink(missing_ok=True)
 
 
-def start_host(folder: Path, *arguments: str) -> str:
-    """The function host on the port that it had before, if any; its URL."""
+def start_host(folder: Path, *arguments: str, app: Path = ROOT) -> str:
+    """The function host on the port that it had before, if any; its URL. `app` is the folder of function_app.py."""
     port_file = folder / "host.port"
     if not port_file.is_file():
         port_file.write_text(str(free_port()))
     port = port_file.read_text()
     url = f"http://127.0.0.1:{port}"
     if processes.running(folder, "host") is None:
-        command: list[str | Path] = [sys.executable, "-m", "tools.localhost", ROOT, "--port", port]
+        command: list[str | Path] = [sys.executable, "-m", "tools.localhost", app, "--port", port]
         options: list[str | Path] = ["--state", folder / "hub", "--settings", folder / "host.env", *arguments]
         processes.start("host", [*command, *options], folder, cwd=ROOT)
     processes.wait_for(

@@ -1,4 +1,4 @@
-"""The package as a deployment leaves it: unpacked, read-only, without a single executable bit."""
+"""The app runs from its package, as a deployment leaves that."""
 
 import os
 import subprocess
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import worker
+from tests.support.packages import unpacked
 from tools import binaries, package
 from tools.places import ROOT
 
@@ -38,17 +40,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def unpacked(archive: Path, tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "wwwroot"
-    with zipfile.ZipFile(archive) as opened:
-        opened.extractall(folder)
-    everything = [folder, *folder.rglob("*")]
-    for path in everything:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    yield folder
-    for path in everything:
-        if path.is_dir():
-            path.chmod(0o755)
+def deployed(archive: Path, tmp_path: Path) -> Iterator[Path]:
+    with unpacked(archive, tmp_path / "wwwroot") as folder:
+        yield folder
 
 
 def _run(folder: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
@@ -61,18 +55,26 @@ def _run(folder: Path, temporary: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_app_runs_from_the_package(unpacked: Path, tmp_path: Path) -> None:
-    done = _run(unpacked, tmp_path)
+def test_the_app_runs_from_the_package(deployed: Path, tmp_path: Path) -> None:
+    done = _run(deployed, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 3
 
 
-def test_a_copy_that_was_damaged_is_made_anew(unpacked: Path, tmp_path: Path) -> None:
-    assert _run(unpacked, tmp_path).returncode == 0
+def test_a_copy_that_was_damaged_is_made_anew(deployed: Path, tmp_path: Path) -> None:
+    assert _run(deployed, tmp_path).returncode == 0
     (copy,) = tmp_path.glob("fluxless-helm-*")
     copy.write_bytes(b"#!/bin/sh\nexit 1\n")
-    done = _run(unpacked, tmp_path)
+    done = _run(deployed, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_microsofts_worker_runs_the_package(deployed: Path) -> None:
+    answer = worker.ask(deployed)
+    assert {"tick", "sync", "plan", "reconcile", "github"} <= answer["functions"].keys()
+    assert answer["from"] == str(deployed / "fluxless" / "__init__.py")
+    assert answer["github"] == "401"
+    assert answer["plan"]["ok"] is False
 
 
 def test_nothing_of_tests_and_tools_is_in_it(archive: Path) -> None:

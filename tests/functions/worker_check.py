@@ -1,7 +1,7 @@
 """Run by a Python of 3.13 or later, with Microsoft's worker library: indexes the app, invokes three of its functions.
 
 The library takes the worker's protobuf module as a parameter; plain objects with the same fields stand in for it.
-Prints JSON: the functions with their triggers, and the answers.
+Prints JSON: the functions with their triggers, the answers, and where the engine was loaded from.
 """
 
 from __future__ import annotations
@@ -99,9 +99,12 @@ async def main(folder: str) -> None:
     )
     planned = await invoke("plan", parameter("message", data("json", json.dumps(PLAN))))
     stepped = await invoke("sync", parameter("context", data("string", json.dumps(STEP))))
+    import fluxless
+
     print(
         json.dumps(
             {
+                "from": fluxless.__file__,
                 "functions": {
                     name: sorted(json.loads(raw)["type"] for raw in f.raw_bindings) for name, f in functions.items()
                 },
