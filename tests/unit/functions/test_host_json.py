@@ -1,0 +1,55 @@
+"""host.json, against what Azure asks for and what the app and its alerts rely on."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from functions import settings
+from tools.localhost.settings import read_host
+from tools.places import ROOT
+
+SHORTEST_BUNDLE = (4, 32, 0)
+"""The first extension bundle that knows Durable Task Scheduler."""
+
+
+def _document() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "host.json").read_text())
+    return found
+
+
+def _seconds(text: str) -> int:
+    hours, minutes, seconds = map(int, text.split(":"))
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def test_every_setting_that_it_names_is_in_the_table() -> None:
+    named = set(re.findall(r"%(\w+)%", (ROOT / "host.json").read_text()))
+    assert named == {settings.TASK_HUB.name}
+    app = "".join(file.read_text() for file in (ROOT / "functions").glob("*.py"))
+    bound = set(re.findall(r'"%(\w+)%"', app))
+    assert bound == {settings.EVENTS_QUEUE.name}
+
+
+def test_the_bundle_knows_both_backends() -> None:
+    bundle = _document()["extensionBundle"]
+    lower, upper = re.findall(r"\d+\.\d+\.\d+", bundle["version"])
+    assert tuple(map(int, lower.split("."))) >= SHORTEST_BUNDLE
+    assert upper == "5.0.0"
+
+
+def test_nothing_waits_for_a_poll_that_has_backed_off() -> None:
+    extensions = _document()["extensions"]
+    durable = extensions["durableTask"]["storageProvider"]["maxQueuePollingInterval"]
+    assert _seconds(durable) <= 10
+    assert _seconds(extensions["queues"]["maxPollingInterval"]) <= 10
+
+
+def test_an_activity_has_half_an_hour_and_an_event_five_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings.TASK_HUB.name, "hub")
+    host = read_host(ROOT)
+    assert host.function_timeout == 1800
+    assert host.max_dequeue == 5
+    assert host.queue_base64  # as Event Grid writes them
+    assert "MaxDequeueCount" in (ROOT / "infra" / "bicep" / "modules" / "alerts.bicep").read_text()
