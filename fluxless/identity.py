@@ -9,11 +9,21 @@ from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 
+ROLES = {
+    "https://storage.azure.com": "Storage Blob Data Owner on the storage account",
+    "https://containerregistry.azure.net": "AcrPull on the registry",
+    "https://management.azure.com": "Azure Kubernetes Service Cluster User Role on the cluster",
+    "https://vault.azure.net": "Key Vault Crypto User on the vault",
+    "6dae42f8-4368-4678-94ff-3960e28e3630": "Azure Kubernetes Service RBAC Cluster Admin on the cluster",
+    "499b84ac-1321-427f-aa17-267ca6975798": "read access to the repository in Azure DevOps",
+}
+"""What a token for a resource is good for only with; the GUIDs are those of AKS and Azure DevOps in every tenant."""
+
 
 class Identity:
     """A credential. `sdk` is what Azure's own clients take; its tokens are cached and refreshed by azure-identity.
 
-    `name` tells identities apart, for caches of what they have earned elsewhere.
+    `name` tells identities apart, for errors and for caches of what they have earned elsewhere.
     """
 
     def __init__(self, sdk: Any, name: str = "app") -> None:
@@ -28,11 +38,13 @@ class Identity:
             return str((await self.sdk.get_token(scope)).token)
         except AzureError as error:
             words = str(error).splitlines()
+            role = ROLES.get(scope.removesuffix("/.default"))
+            step = "give the app a managed identity, and its client id in FLUXLESS_IDENTITY_CLIENT_ID"
             raise Problem(
                 Failure(
                     FailureClass.FORBIDDEN,
-                    f"no Entra token for {scope}: {words[0] if words else type(error).__name__}",
-                    next_step="give the app a managed identity, and its client id in FLUXLESS_IDENTITY_CLIENT_ID",
+                    f"no Entra token for {scope} as {self.name}: {words[0] if words else type(error).__name__}",
+                    next_step=f"{step}; that identity needs {role}" if role else step,
                 )
             ) from error
 
