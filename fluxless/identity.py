@@ -10,14 +10,12 @@ from typing import Any
 from fluxless.api.failure import Failure, FailureClass, Problem
 
 ROLES = {
-    "https://storage.azure.com": "Storage Blob Data Owner on the storage account",
     "https://containerregistry.azure.net": "AcrPull on the registry",
-    "https://management.azure.com": "Azure Kubernetes Service Cluster User Role on the cluster",
-    "https://vault.azure.net": "Key Vault Crypto User on the vault",
     "6dae42f8-4368-4678-94ff-3960e28e3630": "Azure Kubernetes Service RBAC Cluster Admin on the cluster",
     "499b84ac-1321-427f-aa17-267ca6975798": "read access to the repository in Azure DevOps",
 }
-"""What a token for a resource is good for only with; the GUIDs are those of AKS and Azure DevOps in every tenant."""
+"""By resource, what a token is good for only with; the GUIDs are those of AKS and Azure DevOps in every tenant. ARM,
+storage and vault are asked by Azure's own clients, whose callers name the role."""
 
 
 class Identity:

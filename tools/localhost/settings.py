@@ -41,7 +41,7 @@ def read_host(folder: Path) -> HostSettings:
     return HostSettings(
         route_prefix=extensions.get("http", {}).get("routePrefix", default.route_prefix).strip("/"),
         hub=expand(durable.get("hubName", default.hub)),
-        function_timeout=_seconds(document.get("functionTimeout")) or default.function_timeout,
+        function_timeout=seconds_of(document.get("functionTimeout")) or default.function_timeout,
         max_activities=durable.get("maxConcurrentActivityFunctions", default.max_activities),
         max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions", default.max_orchestrators),
         max_dequeue=queues.get("maxDequeueCount", default.max_dequeue),
@@ -50,7 +50,7 @@ def read_host(folder: Path) -> HostSettings:
     )
 
 
-def _seconds(text: str | None) -> float:
+def seconds_of(text: str | None) -> float:
     """`hh:mm:ss`; 0 for "-1", which means no limit in some plans."""
     if not text or text == "-1":
         return 0.0

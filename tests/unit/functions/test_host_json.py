@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions import settings
-from tools.localhost.settings import read_host
+from tools.localhost.settings import read_host, seconds_of
 from tools.places import ROOT
 
 SHORTEST_BUNDLE = (4, 32, 0)
@@ -17,11 +17,6 @@ SHORTEST_BUNDLE = (4, 32, 0)
 def _document() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((ROOT / "host.json").read_text())
     return found
-
-
-def _seconds(text: str) -> int:
-    hours, minutes, seconds = map(int, text.split(":"))
-    return hours * 3600 + minutes * 60 + seconds
 
 
 def test_every_setting_that_it_names_is_in_the_table() -> None:
@@ -42,8 +37,8 @@ def test_the_bundle_knows_both_backends() -> None:
 def test_nothing_waits_for_a_poll_that_has_backed_off() -> None:
     extensions = _document()["extensions"]
     durable = extensions["durableTask"]["storageProvider"]["maxQueuePollingInterval"]
-    assert _seconds(durable) <= 10
-    assert _seconds(extensions["queues"]["maxPollingInterval"]) <= 10
+    assert seconds_of(durable) <= 10
+    assert seconds_of(extensions["queues"]["maxPollingInterval"]) <= 10
 
 
 def test_an_activity_has_half_an_hour_and_an_event_five_tries(monkeypatch: pytest.MonkeyPatch) -> None:
