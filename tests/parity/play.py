@@ -18,7 +18,7 @@ from fluxless.api import conditions
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import AlreadyExists, ApiProblem, NotFound
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
-from tests.parity.record import FLUX_KINDS, kinds_in, look
+from tests.parity.record import FLUX_KINDS, kinds_in, look, without_retries
 from tests.parity.scenario import APP, Obj, Scenario, Step, placed, unplaced
 from tests.support.repositories import Repo
 from tools.gitserver import GitServer
@@ -157,7 +157,8 @@ class Player:
         await self.side.cluster.create(_namespace(self.namespace))
         try:
             for step in self.scenario.steps:
-                records.append(await self._step(step, seen))
+                record = await self._step(step, seen)
+                records.append(without_retries(record, records[-1] if records else {}))
         except ApiProblem as problem:
             records.append({"refused": str(unplaced(str(problem), self.namespace))})
         finally:

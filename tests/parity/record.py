@@ -63,6 +63,28 @@ def events_of(events: Iterable[Obj], kinds: set[str]) -> Obj:
     }
 
 
+def without_retries(record: Obj, before: Obj) -> Obj:
+    """A record without the warnings that the step before has given in the same words, on objects that are ready now.
+
+    A failing object is tried again on its own, and a try may fall between two steps: whether it does is a matter of
+    chance.
+    """
+    again = {line.partition(": ")[0] for line in set(record["said"]) & set(before.get("said", ()))}
+    told = {line.partition(": ")[0] for line in set(record["said"]) - set(before.get("said", ()))}
+    ready = {name for name, fields in record["flux"].items() if ["Ready", "True"] in _heads(fields)}
+
+    def by_chance(event: str) -> bool:
+        subject, type_, reason = event.split(" ", 2)
+        said = f"{subject} {reason}"
+        return type_ == "Warning" and subject in ready and said in again - told
+
+    return record | {"events": [event for event in record["events"] if not by_chance(event)]}
+
+
+def _heads(fields: Obj) -> list[list[str]]:
+    return [condition[:2] for condition in fields["conditions"]]
+
+
 def kinds_in(text: str) -> list[tuple[str, str]]:
     """The kinds that a text names."""
     return [(version, kind) for version, kind in KINDS if kind in text]

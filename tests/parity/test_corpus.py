@@ -15,6 +15,7 @@ from fluxless.kube.client import Cluster
 from tests.parity import fluxless_side
 from tests.parity.corpus import SCENARIOS
 from tests.parity.play import Played, Side
+from tests.parity.record import without_retries
 from tests.parity.stock import stocked
 from tools.gitserver import GitServer
 
@@ -53,3 +54,16 @@ async def test_it_ends_as_expected(played: Played, name: str) -> None:
 
 def test_every_expectation_has_its_scenario() -> None:
     assert {file.stem for file in EXPECTED.glob("*.json")} == {scenario.name for scenario in SCENARIOS}
+
+
+def test_a_try_between_two_steps_is_no_part_of_the_second() -> None:
+    flux = {"GitRepository/repo": {"conditions": [["Ready", "True", "Succeeded"]]}}
+    events = ["GitRepository/repo Normal NewArtifact", "GitRepository/repo Warning GitOperationFailed"]
+    before = {"said": ["GitRepository/repo GitOperationFailed: no such branch"]}
+    record = {"flux": flux, "events": events, "said": before["said"]}
+    failing = {"GitRepository/repo": {"conditions": [["Ready", "False", "GitOperationFailed"]]}}
+    other = ["GitRepository/repo GitOperationFailed: no such tag", *before["said"]]
+    assert without_retries(record, before)["events"] == events[:1]
+    assert without_retries(record, {})["events"] == events
+    assert without_retries(record | {"flux": failing}, before)["events"] == events
+    assert without_retries(record | {"said": other}, before)["events"] == events
