@@ -19,6 +19,7 @@ check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(PY) -m tools.crds --check
+	$(PY) -m tools.dashboard --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 

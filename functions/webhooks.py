@@ -6,7 +6,9 @@ for content.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -137,6 +139,22 @@ async def _door(client: df.DurableOrchestrationClient, check: Callable[[], Answe
 
 
 async def _taken(client: df.DurableOrchestrationClient, take: Callable[[], Awaitable[Acceptance]]) -> func.HttpResponse:
+    from fluxless import metrics
+    from fluxless.api.failure import Problem
+
+    began = time.monotonic()
+    answer = await _answer(client, take)
+    labels = (str(answer.status_code), "", "POST", "")
+    metrics.HOOK_DURATION.observe(time.monotonic() - began, *labels)
+    metrics.HOOK_SIZE.observe(len(answer.get_body()), *labels)
+    with contextlib.suppress(Problem):  # without an engine there is nothing to keep them in
+        host.engine().meter.touch()
+    return answer
+
+
+async def _answer(
+    client: df.DurableOrchestrationClient, take: Callable[[], Awaitable[Acceptance]]
+) -> func.HttpResponse:
     from fluxless.api.failure import Problem
 
     try:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fluxless import metrics
 from fluxless.artifacts.store import Store
 from fluxless.artifacts.unpack import MAX_BYTES, ArchiveProblem, unpack
 from fluxless.transport import session, words
@@ -40,7 +41,9 @@ class ArtifactCache:
         """
         digest = str(artifact["digest"])
         place = self._folder / digest.replace(":", "-")
-        if await asyncio.to_thread(_touch, place):
+        known = await asyncio.to_thread(_touch, place)
+        metrics.artifact(cached=known)
+        if known:
             return place
         if digest not in self._running:
             task = asyncio.ensure_future(self._fetch(artifact, digest, place))

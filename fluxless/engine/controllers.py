@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
+from fluxless import metrics
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.kinds import by_name
 from fluxless.api.timestamps import format_timestamp
@@ -67,7 +69,16 @@ async def reconcile_object(
     obj: dict[str, Any], survey: Survey, services: Services
 ) -> tuple[Outcome, dict[str, Any] | None]:
     """One step over one object: its outcome, and its run record when it did or met anything worth keeping."""
-    ref = Ref.of(obj)
+    ref, began = Ref.of(obj), time.monotonic()
+    metrics.subject.set((survey.cluster.name, ref.kind, ref.name, ref.namespace))
+    outcome, record = await _step(ref, obj, survey, services)
+    _count(survey.cluster.name, ref, outcome, time.monotonic() - began)
+    return outcome, record
+
+
+async def _step(
+    ref: Ref, obj: dict[str, Any], survey: Survey, services: Services
+) -> tuple[Outcome, dict[str, Any] | None]:
     try:
         make, controller = _controller(ref.kind)
         run = make(by_name(ref.kind), obj, survey, services)
@@ -79,3 +90,20 @@ async def reconcile_object(
         record: dict[str, Any] = {**ref._asdict(), "cluster": survey.cluster.name, "result": "retry"}
         record["ts"] = format_timestamp(services.clock(), fraction=True)
         return Outcome(State.RETRY), record | {"message": failure.message, "failures": [failure.to_json()]}
+
+
+_RESULTS = {State.RETRY: "error", State.STALLED: "success", State.GONE: "success"}
+"""In the words of controller-runtime: what comes again at a given time is `requeue_after`."""
+
+
+def _count(cluster: str, ref: Ref, outcome: Outcome, seconds: float) -> None:
+    controller = ref.kind.lower()
+    metrics.RECONCILES.add(cluster, controller, _RESULTS.get(outcome.state, "requeue_after"))
+    metrics.RECONCILE_TIME.observe(seconds, cluster, controller)
+    if outcome.state is State.RETRY:
+        metrics.RECONCILE_ERRORS.add(cluster, controller)
+    key = (cluster, ref.kind, ref.name, ref.namespace)
+    if outcome.state is State.GONE:
+        metrics.RECONCILE_DURATION.series.pop(key, None)
+    else:
+        metrics.RECONCILE_DURATION.observe(seconds, *key)

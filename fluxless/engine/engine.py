@@ -19,20 +19,21 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
-from fluxless.engine import housekeeping
+from fluxless.engine import exposition, housekeeping
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
 from fluxless.engine.intake import Intake
+from fluxless.engine.metering import Meter
 from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
-from fluxless.reconcile import records, survey
+from fluxless.reconcile import records, survey, world
 from fluxless.reconcile.configs import ConfigWatch
 from fluxless.reconcile.outcome import FAILED, Outcome, State
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
-from fluxless.reconcile.world import Ref, Rules
+from fluxless.reconcile.world import Ref, Rules, World
 
 log = logging.getLogger("fluxless.engine")
 
@@ -40,6 +41,8 @@ PLAN_SHARE = 4.0
 """Times the cost of the last plan that the work gets before the next one."""
 LONGEST_PACE = 2.0
 """Seconds that a plan waits for that at most."""
+RECENT = 30.0
+"""Seconds for which a survey is good enough to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Engine:
         self._kinds = tuple(kind for kind in KINDS if kind.built)
         self._ids = itertools.count()
         self._planned: dict[str, tuple[float, float]] = {}
+        self.meter = Meter(services.store, services.clock)
         self.intake = Intake(lambda: self.clusters, self.cluster, self._surveys.get, self._reach, lambda: self.services)
 
     @property
@@ -91,8 +95,11 @@ class Engine:
 
         While `draining` nothing starts: the orchestration wants to begin a new history once its batches are done.
         """
-        async with self._pace(name), self._reach.asking(name, self.cluster):
-            return await self._plan(name, in_flight, finished, draining=draining)
+        try:
+            async with self._pace(name), self._reach.asking(name, self.cluster):
+                return await self._plan(name, in_flight, finished, draining=draining)
+        finally:
+            self.meter.touch()
 
     @contextlib.asynccontextmanager
     async def _pace(self, name: str) -> AsyncIterator[None]:
@@ -169,8 +176,7 @@ class Engine:
 
     async def reconcile(self, name: str, batch: str) -> list[list[Any]]:
         """Work on every object of a batch; outcomes in the batch's order. One object's failure is its own."""
-        document, _ = await records.read_json(self.services.store, records.schedule_name(name))
-        schedule = Schedule.from_json(document)
+        schedule = await self._schedule(name)
         refs = schedule.batch(batch)
         if not refs:
             return []
@@ -188,6 +194,7 @@ class Engine:
             return outcome
 
         outcomes = await asyncio.gather(*(one(ref) for ref in refs))
+        self.meter.touch()
         try:
             await records.write_runs(self.services.store, name, runs, self.services.clock())
         except Problem as problem:  # the work is done and told in the cluster; only its record is lost
@@ -202,6 +209,7 @@ class Engine:
         await records.write_json(store, records.HEARTBEAT, {"at": now, "tidied": tidied})
         if now - tidied >= housekeeping.EVERY:
             await housekeeping.tidy(store, self.clusters, now)
+            await self.meter.retire(await self._scheduled())
             await records.write_json(store, records.HEARTBEAT, {"at": now, "tidied": now})
 
     async def silence(self) -> float:
@@ -209,8 +217,39 @@ class Engine:
         document, _ = await records.read_json(self.services.store, records.HEARTBEAT)
         return self.services.clock() - float(document.get("at", float("-inf")))
 
+    async def metrics(self) -> str:
+        """What Prometheus reads, for all clusters (MT rows). Raises `StoreUnavailable`."""
+        return await exposition.read(self.clusters, self._seen, self._schedule, self.meter.total(), self.silence())
+
+    async def _seen(self, name: str) -> World | None:
+        """The objects of a cluster as this worker or a new look sees them; None when it does not answer."""
+        found = self._surveys.get(name)
+        now = self.services.clock()
+        if found is not None and now - found.world.taken < RECENT:
+            return found.world
+        try:
+            async with self._reach.asking(name, self.cluster):
+                return await world.take(await self.cluster(name), self._kinds, now)
+        except Problem as problem:
+            log.info("cluster=%s not seen for metrics: %s", name, problem)
+            return None
+
+    async def _schedule(self, name: str) -> Schedule:
+        document, _ = await records.read_json(self.services.store, records.schedule_name(name))
+        return Schedule.from_json(document)
+
+    async def _scheduled(self) -> set[tuple[str, ...]]:
+        """All objects that are worked on, as the values of `metrics.OBJECT`."""
+        schedules = await asyncio.gather(*(self._schedule(name) for name in self.clusters))
+        return {
+            (name, ref.kind, ref.name, ref.namespace)
+            for name, schedule in zip(self.clusters, schedules, strict=True)
+            for ref in schedule.entries
+        }
+
     async def close(self) -> None:
         """Give back every connection."""
+        await self.meter.close()
         await asyncio.gather(*(cluster.close() for cluster in self._connections.values()))
         await self.services.remotes.close()
         await self.services.store.close()

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
+from fluxless import metrics
 from fluxless.kube import discovery
 from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooManyRequests, Unreachable, from_answer
 from fluxless.kube.resource import Resource
@@ -109,10 +110,13 @@ class Cluster:
             )
             data = await answer.read()
         except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
+            metrics.API_REQUESTS.add(self.name, "<error>", method)
             raise _Dropped(f"the connection was closed: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            metrics.API_REQUESTS.add(self.name, "<error>", method)
             words = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             raise Unreachable(f"cluster {self.name!r} cannot be reached: {words}") from error
+        metrics.API_REQUESTS.add(self.name, str(answer.status), method)
         return answer.status, str(answer.reason), data, float(answer.headers.get("Retry-After") or 1.0)
 
     @contextlib.asynccontextmanager
@@ -137,6 +141,7 @@ class Cluster:
             async with rest.pool_manager.request(
                 method, URL(self._host + path, encoded=True), headers=sent, data=body, timeout=limit
             ) as answer:
+                metrics.API_REQUESTS.add(self.name, str(answer.status), method)
                 yield answer
         except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
             raise Unreachable(f"cluster {self.name!r} cannot be reached: {error}") from error

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
+from fluxless import metrics
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
 
@@ -141,15 +142,21 @@ class Tokens:
     def get(self, host: str, who: Credentials, scope: str) -> str:
         """The header, or empty."""
         header, until = self._known.get((host, who.fingerprint, scope), ("", 0.0))
-        return header if time.monotonic() < until - EARLY else ""
+        if time.monotonic() >= until - EARLY:
+            return ""
+        metrics.token(cached=True)
+        return header
 
     def put(self, host: str, who: Credentials, scope: str, header: str, life: float) -> None:
         """Keep a header for `life` seconds."""
         key = (host, who.fingerprint, scope)
         self._known[key] = (header, time.monotonic() + life)
         self._known.move_to_end(key)
+        metrics.token(cached=False)
         while len(self._known) > self._limit:
             self._known.popitem(last=False)
+            metrics.TOKEN_EVICTIONS.add()
+        metrics.gauges["gotk_token_cached_items"] = float(len(self._known))
 
     def forget(self, host: str, who: Credentials, scope: str) -> None:
         """It was refused."""
