@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions import settings
+from functions import reconciliation, settings
 
 if TYPE_CHECKING:
     from fluxless.artifacts.store import Store
@@ -47,7 +47,7 @@ def engine() -> Engine:
     from fluxless.kube.connect import read_clusters
     from fluxless.reconcile.services import Services
 
-    chosen = settings.reconciliation()
+    chosen = reconciliation.read()
     clusters = read_clusters(settings.CLUSTERS.read())
     store = open_store()
     folder = Path(settings.CACHE_FOLDER.read() or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"

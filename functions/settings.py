@@ -1,25 +1,22 @@
-"""The app settings: one table, from which the composition root reads and against which the documentation is checked."""
+"""The app settings: one table, from which the composition root reads and against which page and Bicep are checked."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-
-if TYPE_CHECKING:
-    from fluxless.reconcile.services import Settings
 
 PREFIX = "FLUXLESS_"
 
 
 @dataclass(frozen=True, slots=True)
 class AppSetting:
-    """One setting; `default` as users would write it, empty for none."""
+    """One setting; `default` as users would write it, empty for none; `meaning` in Markdown, as the page says it."""
 
     name: str
-    default: str = ""
+    default: str
+    meaning: str
 
     def read(self) -> str:
         """What the environment says, where Functions puts app settings; the default for an empty one."""
@@ -38,134 +35,245 @@ class AppSetting:
         return Problem(Failure(FailureClass.VALIDATION, message, next_step=next_step))
 
 
-CLUSTERS = AppSetting("FLUXLESS_CLUSTERS")
-BLOB_ACCOUNT_URL = AppSetting("FLUXLESS_BLOB_ACCOUNT_URL")
-BLOB_CONNECTION = AppSetting("FLUXLESS_BLOB_CONNECTION")
-BLOB_CONTAINER = AppSetting("FLUXLESS_BLOB_CONTAINER", "fluxless")
-IDENTITY_CLIENT_ID = AppSetting("FLUXLESS_IDENTITY_CLIENT_ID")
-GITHUB_WEBHOOK_SECRET = AppSetting("FLUXLESS_GITHUB_WEBHOOK_SECRET")
-GITLAB_WEBHOOK_SECRET = AppSetting("FLUXLESS_GITLAB_WEBHOOK_SECRET")
-AZUREDEVOPS_WEBHOOK_SECRET = AppSetting("FLUXLESS_AZUREDEVOPS_WEBHOOK_SECRET")
-ACR_WEBHOOK_SECRET = AppSetting("FLUXLESS_ACR_WEBHOOK_SECRET")
-EVENTGRID_ISSUER = AppSetting("FLUXLESS_EVENTGRID_ISSUER")
-EVENTGRID_AUDIENCE = AppSetting("FLUXLESS_EVENTGRID_AUDIENCE")
-EVENTGRID_CALLER = AppSetting("FLUXLESS_EVENTGRID_CALLER", "4962773b-9cdb-44cf-a8bf-237846a00ab7")
-EVENTS_QUEUE = AppSetting("FLUXLESS_EVENTS_QUEUE")
-PUSH_SECRET = AppSetting("FLUXLESS_PUSH_SECRET")
-TIMER = AppSetting("FLUXLESS_TIMER", "*/30 * * * * *")
-TASK_HUB = AppSetting("FLUXLESS_TASK_HUB")
-ARTIFACT_BASE_URL = AppSetting("FLUXLESS_ARTIFACT_BASE_URL")
-DEFAULT_SERVICE_ACCOUNT = AppSetting("FLUXLESS_DEFAULT_SERVICE_ACCOUNT")
-WATCH_LABEL_SELECTOR = AppSetting("FLUXLESS_WATCH_LABEL_SELECTOR")
-ADDITIVE_READY_EXPR = AppSetting("FLUXLESS_ADDITIVE_READY_EXPR", "false")
-FAIL_FAST = AppSetting("FLUXLESS_FAIL_FAST", "true")
-NO_CROSS_NAMESPACE_REFS = AppSetting("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "false")
-PRUNE_LIMIT = AppSetting("FLUXLESS_PRUNE_LIMIT")
-DRIFT_MODE = AppSetting("FLUXLESS_DRIFT_MODE", "correct")
-REMOTE_BASES = AppSetting("FLUXLESS_REMOTE_BASES", "false")
-OVERRIDE_MANAGERS = AppSetting("FLUXLESS_OVERRIDE_MANAGERS")
-HELM_GATES = AppSetting("FLUXLESS_HELM_GATES")
-RETRY_EXHAUSTED = AppSetting("FLUXLESS_RETRY_EXHAUSTED")
-CUSTOM_STAGE_KINDS = AppSetting("FLUXLESS_CUSTOM_STAGE_KINDS")
-SOPS_AGE_SECRET = AppSetting("FLUXLESS_SOPS_AGE_SECRET")
-OBJECT_LEVEL_IDENTITY = AppSetting("FLUXLESS_OBJECT_LEVEL_IDENTITY", "false")
-EXTERNAL_ARTIFACTS = AppSetting("FLUXLESS_EXTERNAL_ARTIFACTS", "false")
-ACR_SUFFIXES = AppSetting("FLUXLESS_ACR_SUFFIXES", ".azurecr.io,.azurecr.cn,.azurecr.de,.azurecr.us")
-CACHE_FOLDER = AppSetting("FLUXLESS_CACHE_FOLDER")
-KUSTOMIZE = AppSetting("FLUXLESS_KUSTOMIZE")
-SOPS = AppSetting("FLUXLESS_SOPS")
-NOTATION = AppSetting("FLUXLESS_NOTATION")
-HELM = AppSetting("FLUXLESS_HELM")
+CLUSTERS = AppSetting(
+    "FLUXLESS_CLUSTERS",
+    "",
+    (
+        'required: JSON list of clusters: `[{"name": "prod", "resourceId": '
+        '"/subscriptions/…/managedClusters/prod"}]`; instead of `resourceId` a `kubeconfig` (path of a file) or '
+        "`kubeconfigInline` (its text); optional `clientId` of the identity to use for this cluster"
+    ),
+)
+BLOB_ACCOUNT_URL = AppSetting(
+    "FLUXLESS_BLOB_ACCOUNT_URL",
+    "",
+    ("`https://<account>.blob.core.windows.net`, used with the app's identity (role Storage Blob Data Contributor)"),
+)
+BLOB_CONNECTION = AppSetting(
+    "FLUXLESS_BLOB_CONNECTION",
+    "",
+    "a connection string, instead of the URL; for Azurite and tests",
+)
+BLOB_CONTAINER = AppSetting(
+    "FLUXLESS_BLOB_CONTAINER",
+    "fluxless",
+    "the container; made when it does not exist",
+)
+IDENTITY_CLIENT_ID = AppSetting(
+    "FLUXLESS_IDENTITY_CLIENT_ID",
+    "",
+    "client id of the user-assigned identity; empty means the system-assigned one",
+)
+GITHUB_WEBHOOK_SECRET = AppSetting(
+    "FLUXLESS_GITHUB_WEBHOOK_SECRET",
+    "",
+    "the secret of GitHub webhooks; without it every delivery is refused",
+)
+GITLAB_WEBHOOK_SECRET = AppSetting(
+    "FLUXLESS_GITLAB_WEBHOOK_SECRET",
+    "",
+    "the secret token of GitLab webhooks (`POST /api/hooks/gitlab`)",
+)
+AZUREDEVOPS_WEBHOOK_SECRET = AppSetting(
+    "FLUXLESS_AZUREDEVOPS_WEBHOOK_SECRET",
+    "",
+    "the password of Azure DevOps service hooks (`POST /api/hooks/azuredevops`)",
+)
+ACR_WEBHOOK_SECRET = AppSetting(
+    "FLUXLESS_ACR_WEBHOOK_SECRET",
+    "",
+    "the secret that ACR webhooks carry in a custom header (`POST /api/hooks/acr`)",
+)
+EVENTGRID_ISSUER = AppSetting(
+    "FLUXLESS_EVENTGRID_ISSUER",
+    "",
+    (
+        "`https://login.microsoftonline.com/<tenant>/v2.0`: who signs the tokens of Event Grid (`POST "
+        "/api/hooks/eventgrid`)"
+    ),
+)
+EVENTGRID_AUDIENCE = AppSetting(
+    "FLUXLESS_EVENTGRID_AUDIENCE",
+    "",
+    "the application that Event Grid asks a token for",
+)
+EVENTGRID_CALLER = AppSetting(
+    "FLUXLESS_EVENTGRID_CALLER",
+    "4962773b-9cdb-44cf-a8bf-237846a00ab7",
+    ("the application id of Event Grid itself, in whose name those tokens must be; another one in sovereign clouds"),
+)
+EVENTS_QUEUE = AppSetting(
+    "FLUXLESS_EVENTS_QUEUE",
+    "",
+    (
+        "a Storage queue that Event Grid fills with the events of registries; its connection is `FLUXLESS_EVENTS` "
+        "(`FLUXLESS_EVENTS__queueServiceUri` for an identity)"
+    ),
+)
+PUSH_SECRET = AppSetting(
+    "FLUXLESS_PUSH_SECRET",
+    "",
+    "the secret of `fluxless install --push`, from which each cluster's own token is made",
+)
+TIMER = AppSetting(
+    "FLUXLESS_TIMER",
+    "*/30 * * * * *",
+    "NCRONTAB of the timer that wakes every cluster (UTC)",
+)
+TASK_HUB = AppSetting(
+    "FLUXLESS_TASK_HUB",
+    "",
+    "required: name of the task hub: letters and digits, unique per app",
+)
+ARTIFACT_BASE_URL = AppSetting(
+    "FLUXLESS_ARTIFACT_BASE_URL",
+    "",
+    "default: the account URL + `/artifacts`; what `status.artifact.url` begins with",
+)
+DEFAULT_SERVICE_ACCOUNT = AppSetting(
+    "FLUXLESS_DEFAULT_SERVICE_ACCOUNT",
+    "",
+    "whom a Kustomization without `serviceAccountName` impersonates; set it where tenants share a cluster",
+)
+WATCH_LABEL_SELECTOR = AppSetting(
+    "FLUXLESS_WATCH_LABEL_SELECTOR",
+    "",
+    (
+        "Flux's `--watch-label-selector`: a label selector of the Flux objects that this app works on, such as "
+        "`sharding.fluxcd.io/key=shard1`; it reads the others, as dependencies and sources"
+    ),
+)
+ADDITIVE_READY_EXPR = AppSetting(
+    "FLUXLESS_ADDITIVE_READY_EXPR",
+    "false",
+    (
+        "Flux's gate `AdditiveCELDependencyCheck`: with `true` a `readyExpr` comes on top of the built-in check "
+        "instead of replacing it"
+    ),
+)
+FAIL_FAST = AppSetting(
+    "FLUXLESS_FAIL_FAST",
+    "true",
+    (
+        "`false` (Flux's gate `DisableFailFastBehavior`): a health check with an object that has failed goes on "
+        "while others may still become ready"
+    ),
+)
+NO_CROSS_NAMESPACE_REFS = AppSetting(
+    "FLUXLESS_NO_CROSS_NAMESPACE_REFS",
+    "false",
+    "`true`: a `sourceRef` into another namespace is refused",
+)
+PRUNE_LIMIT = AppSetting(
+    "FLUXLESS_PRUNE_LIMIT",
+    "",
+    (
+        "recommended: `20` or `30%`. A run that would delete more, or any Namespace, PersistentVolumeClaim or "
+        "CRD, holds with the reason `PruneHeld`, names what it would delete, and goes on once the Kustomization "
+        "carries the annotation `fluxless.dev/approve-prune` with the digest from the message"
+    ),
+)
+DRIFT_MODE = AppSetting(
+    "FLUXLESS_DRIFT_MODE",
+    "correct",
+    (
+        "`report`: drift is named in condition, event and history, and left alone, unless a Kustomization says "
+        "otherwise by the annotation `fluxless.dev/drift`"
+    ),
+)
+REMOTE_BASES = AppSetting(
+    "FLUXLESS_REMOTE_BASES",
+    "false",
+    (
+        "`true`: a kustomization may name bases and files elsewhere, by https; they are fetched by the app, "
+        "without credentials"
+    ),
+)
+OVERRIDE_MANAGERS = AppSetting(
+    "FLUXLESS_OVERRIDE_MANAGERS",
+    "",
+    (
+        "Flux's `--override-manager`: field managers, with commas between, whose fields are taken over as "
+        "kubectl's are, such as `argocd-controller` while a cluster is [migrated](migrating.md)"
+    ),
+)
+HELM_GATES = AppSetting(
+    "FLUXLESS_HELM_GATES",
+    "",
+    (
+        "Flux's gates of HelmReleases, with commas between: `AllowDNSLookups`, `DefaultToRetryOnFailure`, "
+        "`DisableChartDigestTracking`, `UseHelm3Defaults`"
+    ),
+)
+RETRY_EXHAUSTED = AppSetting(
+    "FLUXLESS_RETRY_EXHAUSTED",
+    "",
+    (
+        "such as `1h`: a release whose retries are exhausted is tried again after five minutes, then after twice "
+        "as long each time, up to this; Flux leaves it for ever"
+    ),
+)
+CUSTOM_STAGE_KINDS = AppSetting(
+    "FLUXLESS_CUSTOM_STAGE_KINDS",
+    "",
+    (
+        "Flux's `--custom-apply-stage-kinds`: `group/Kind` with commas between, applied before all other objects "
+        "that are no definitions or classes"
+    ),
+)
+SOPS_AGE_SECRET = AppSetting(
+    "FLUXLESS_SOPS_AGE_SECRET",
+    "",
+    (
+        "`namespace/name` of a Secret whose `.agekey` values decrypt for every Kustomization (Flux's "
+        "`--sops-age-secret`)"
+    ),
+)
+OBJECT_LEVEL_IDENTITY = AppSetting(
+    "FLUXLESS_OBJECT_LEVEL_IDENTITY",
+    "false",
+    (
+        "`true`: `serviceAccountName` of a source or of `decryption` may name an account that is federated with "
+        "an identity in Entra"
+    ),
+)
+EXTERNAL_ARTIFACTS = AppSetting(
+    "FLUXLESS_EXTERNAL_ARTIFACTS",
+    "false",
+    (
+        "`true` (Flux's gate `ExternalArtifact`): artifacts that somebody else keeps are fetched from the URL in "
+        "the status of an ExternalArtifact"
+    ),
+)
+ACR_SUFFIXES = AppSetting(
+    "FLUXLESS_ACR_SUFFIXES",
+    ".azurecr.io,.azurecr.cn,.azurecr.de,.azurecr.us",
+    "what the host of a registry ends in, for `provider: azure`",
+)
+CACHE_FOLDER = AppSetting(
+    "FLUXLESS_CACHE_FOLDER",
+    "",
+    "default: the temp folder; where a worker keeps unpacked artifacts and rendered output",
+)
+KUSTOMIZE = AppSetting(
+    "FLUXLESS_KUSTOMIZE",
+    "",
+    "path of kustomize, instead of the packaged one in `bin/`",
+)
+SOPS = AppSetting(
+    "FLUXLESS_SOPS",
+    "",
+    "path of sops, likewise",
+)
+NOTATION = AppSetting(
+    "FLUXLESS_NOTATION",
+    "",
+    "path of notation, likewise",
+)
+HELM = AppSetting(
+    "FLUXLESS_HELM",
+    "",
+    "path of helm, likewise",
+)
 
 ALL = tuple(value for value in tuple(globals().values()) if isinstance(value, AppSetting))
-
-
-def reconciliation() -> Settings:
-    """The settings that change how objects are reconciled. Raises `Problem` naming a setting that cannot be used."""
-    from fluxless.reconcile.services import Settings
-
-    blob = BLOB_ACCOUNT_URL.read()
-    base = ARTIFACT_BASE_URL.read() or (blob and f"{blob}/artifacts") or Settings().artifact_base_url
-    return Settings(
-        artifact_base_url=base,
-        no_cross_namespace_refs=NO_CROSS_NAMESPACE_REFS.on(),
-        watch_selector=_watch_selector(),
-        fail_fast=FAIL_FAST.on(),
-        additive_expressions=ADDITIVE_READY_EXPR.on(),
-        default_service_account=DEFAULT_SERVICE_ACCOUNT.read(),
-        prune_limit=_prune_limit(),
-        report_drift=_report_drift(),
-        remote_bases=REMOTE_BASES.on(),
-        override_managers=tuple(name.strip() for name in OVERRIDE_MANAGERS.read().split(",") if name.strip()),
-        helm_gates=_helm_gates(),
-        retry_exhausted=_retry_exhausted(),
-        custom_stage_kinds=_custom_stage_kinds(),
-        sops_age_secret=_sops_age_secret(),
-        object_level_identity=OBJECT_LEVEL_IDENTITY.on(),
-        identity_client_id=IDENTITY_CLIENT_ID.read(),
-        acr_suffixes=tuple(suffix.strip() for suffix in ACR_SUFFIXES.read().split(",") if suffix.strip()),
-    )
-
-
-def _watch_selector() -> str:
-    from fluxless.api.selector import selects
-
-    text = WATCH_LABEL_SELECTOR.read()
-    try:
-        selects(text, {})
-    except ValueError:
-        step = "write it like sharding.fluxcd.io/key=shard1 or !sharding.fluxcd.io/key"
-        raise WATCH_LABEL_SELECTOR.wrong("is no label selector", step) from None
-    return text
-
-
-def _prune_limit() -> str:
-    from fluxless.kustomize.prune_guard import Limit
-
-    text = PRUNE_LIMIT.read()
-    try:
-        Limit.parse(text)
-    except ValueError:
-        raise PRUNE_LIMIT.wrong("is neither a number nor a percentage", "write it like 20 or 30%") from None
-    return text
-
-
-def _report_drift() -> bool:
-    if DRIFT_MODE.read() not in {"correct", "report"}:
-        raise DRIFT_MODE.wrong("is no mode", "write correct or report")
-    return DRIFT_MODE.read() == "report"
-
-
-def _custom_stage_kinds() -> tuple[tuple[str, str], ...]:
-    """`group/Kind` with commas between, as Flux's `--custom-apply-stage-kinds`; the core group has an empty name."""
-    entries = [entry.strip() for entry in CUSTOM_STAGE_KINDS.read().split(",") if entry.strip()]
-    if any(entry.count("/") != 1 or entry.endswith("/") for entry in entries):
-        raise CUSTOM_STAGE_KINDS.wrong("is no list of kinds", "write it like rbac.authorization.k8s.io/Role,/Secret")
-    return tuple((group, kind) for group, _, kind in (entry.partition("/") for entry in entries))
-
-
-def _helm_gates() -> frozenset[str]:
-    """Names with commas between, as in Flux's `--feature-gates`, where `=true` may follow each."""
-    from fluxless.helm.gates import GATES
-
-    names = {entry.strip().removesuffix("=true") for entry in HELM_GATES.read().split(",") if entry.strip()}
-    if unknown := names - GATES:
-        raise HELM_GATES.wrong(f"has no gate {sorted(unknown)[0]}", f"known are {', '.join(sorted(GATES))}")
-    return frozenset(names)
-
-
-def _retry_exhausted() -> float:
-    from fluxless.api.duration import parse_duration
-
-    text = RETRY_EXHAUSTED.read()
-    try:
-        return parse_duration(text) if text else 0.0
-    except ValueError:
-        raise RETRY_EXHAUSTED.wrong("is no duration", "write it like 1h") from None
-
-
-def _sops_age_secret() -> str:
-    text = SOPS_AGE_SECRET.read()
-    if text and (text.count("/") != 1 or not all(text.split("/"))):
-        raise SOPS_AGE_SECRET.wrong("names no Secret", "write it like flux-system/sops-age")
-    return text

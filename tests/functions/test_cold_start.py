@@ -47,6 +47,7 @@ def test_importing_the_app_loads_the_door_and_nothing_heavy() -> None:
         "functions.names",
         "functions.orchestrators",
         "functions.queues",
+        "functions.reconciliation",
         "functions.settings",
         "functions.timers",
         "functions.wake",

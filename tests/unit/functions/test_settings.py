@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from fluxless.api.failure import Problem
-from functions import settings
+from functions import reconciliation, settings
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_and_the_table_say_the_same() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    rows = re.findall(r"^\| `(FLUXLESS_\w+)` \|\s*(?:`([^`]*)`)?\s*\|", page, re.MULTILINE)
-    assert dict(rows) == {setting.name: setting.default for setting in settings.ALL}
+    rows = re.findall(r"^\| `([A-Z_]+)` \|\s*(?:`([^`]*)`)?\s*\| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(setting.name, setting.default, setting.meaning) for setting in settings.ALL]
 
 
 def test_nobody_reads_a_setting_that_is_not_in_the_table() -> None:
@@ -41,10 +41,10 @@ def test_nobody_reads_a_setting_that_is_not_in_the_table() -> None:
 def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(Problem, match=f"{name} '{value}'"):
-        settings.reconciliation()
+        reconciliation.read()
 
 
 def test_kinds_of_the_custom_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUXLESS_CUSTOM_STAGE_KINDS", "rbac.authorization.k8s.io/Role, /Secret")
-    kinds = settings.reconciliation().custom_stage_kinds
+    kinds = reconciliation.read().custom_stage_kinds
     assert kinds == (("rbac.authorization.k8s.io", "Role"), ("", "Secret"))

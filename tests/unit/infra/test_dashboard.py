@@ -18,6 +18,7 @@ from fluxless.engine import exposition
 from fluxless.engine.metering import Total
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.reconcile.world import Ref, World
+from tests.support.app import routes
 from tools import dashboard
 from tools.places import ROOT
 
@@ -136,17 +137,8 @@ def test_queries_of_flux_s_own_dashboard_have_their_labels() -> None:
     assert {"kind", "name", "namespace", "type", "status"} <= known["gotk_reconcile_condition"]
 
 
-def test_prometheus_reads_the_path_of_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLUXLESS_TASK_HUB", "hub")
-    import function_app
-
+def test_prometheus_reads_the_path_of_the_function() -> None:
     (job,) = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["scrape_configs"]
-    routes = {
-        binding["route"]
-        for function in function_app.app.get_functions()
-        for binding in json.loads(function.get_function_json())["bindings"]
-        if binding["type"] == "httpTrigger"
-    }
-    assert job["metrics_path"].lstrip("/") in routes
+    assert job["metrics_path"].lstrip("/") in routes()
     assert float(job["scrape_timeout"].rstrip("s")) > exposition.WITHIN
     assert "x-functions-key" in job["http_headers"]
