@@ -59,6 +59,15 @@ def credential(client_id: str | None = None) -> Identity:
     return Identity(DefaultAzureCredential(managed_identity_client_id=client_id), name)
 
 
+def blocking(client_id: str | None = None) -> Any:
+    """The same for libraries that send from a thread of their own: a credential of azure.identity that blocks."""
+    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+    if os.environ.get("IDENTITY_ENDPOINT"):
+        return ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential()
+    return DefaultAzureCredential(managed_identity_client_id=client_id)
+
+
 def federated(token: str, client_id: str, tenant_id: str, name: str) -> Identity:
     """The identity that trusts a token of a service account of the cluster (AZ-2). The caller closes its `sdk`."""
     from azure.identity.aio import ClientAssertionCredential

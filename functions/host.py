@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,10 @@ from functions import reconciliation, settings
 if TYPE_CHECKING:
     from fluxless.artifacts.store import Store
     from fluxless.engine.engine import Engine
+    from fluxless.telemetry import Tracer
 
+INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+"""Azure's own app setting."""
 HEARTBEAT_OVERDUE = 120.0
 """Seconds without a heartbeat after which any caller starts the work that the timer should have started."""
 
@@ -51,9 +55,18 @@ def engine() -> Engine:
     clusters = read_clusters(settings.CLUSTERS.read())
     store = open_store()
     folder = Path(settings.CACHE_FOLDER.read() or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"
-    return Engine(
-        clusters, Services(store, ArtifactCache(store, folder, foreign=settings.EXTERNAL_ARTIFACTS.on()), chosen)
-    )
+    cache = ArtifactCache(store, folder, foreign=settings.EXTERNAL_ARTIFACTS.on())
+    return Engine(clusters, Services(store, cache, chosen), _tracer())
+
+
+def _tracer() -> Tracer | None:
+    """Traces go where the app's own telemetry goes, by the app's identity; nowhere without Application Insights."""
+    connection, share = os.environ.get(INSIGHTS, ""), reconciliation.trace_share()
+    if not connection or not share:
+        return None
+    from fluxless.telemetry import Tracer
+
+    return Tracer(connection, settings.IDENTITY_CLIENT_ID.read(), share)
 
 
 def open_store() -> Store:

@@ -37,6 +37,17 @@ def read() -> Settings:
     )
 
 
+def trace_share() -> float:
+    """The share of traces that are sent, 0 to 1. Raises `Problem`."""
+    try:
+        share = float(settings.TRACE_SHARE.read())
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise settings.TRACE_SHARE.wrong("is no share", "write it like 1 or 0.1")
+    return share
+
+
 def _watch_selector() -> str:
     from fluxless.api.selector import selects
 

@@ -197,6 +197,14 @@ OVERRIDE_MANAGERS = AppSetting(
         "kubectl's are, such as `argocd-controller` while a cluster is [migrated](migrating.md)"
     ),
 )
+TRACE_SHARE = AppSetting(
+    "FLUXLESS_TRACE_SHARE",
+    "1",
+    (
+        "the share of commits whose traces are sent to Application Insights, from `0` to `1`; each is sent whole "
+        "([monitoring](monitoring.md))"
+    ),
+)
 HELM_GATES = AppSetting(
     "FLUXLESS_HELM_GATES",
     "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import azure.durable_functions as df
 import azure.functions as func
 
@@ -9,6 +11,7 @@ from functions import host
 from functions.wake import wake_all
 
 blueprint = df.Blueprint()
+log = logging.getLogger("fluxless.functions")
 
 
 @blueprint.timer_trigger(arg_name="timer", schedule=host.timer_schedule(), run_on_startup=False, use_monitor=False)
@@ -17,4 +20,5 @@ async def tick(timer: func.TimerRequest, client: df.DurableOrchestrationClient) 
     """Every 30 seconds by default (`FLUXLESS_TIMER`)."""
     engine = host.engine()
     await engine.heartbeat()
+    log.info("heartbeat clusters=%d", len(engine.clusters))  # an alert waits for its absence
     await wake_all(client, engine.clusters, news=False)

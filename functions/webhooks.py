@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
 OPEN = func.AuthLevel.ANONYMOUS
+_telling: set[asyncio.Task[None]] = set()
+"""The sender does not wait for it."""
 EVENT_GRID_ORIGIN = "eventgrid.azure.net"
 
 
@@ -32,8 +34,8 @@ EVENT_GRID_ORIGIN = "eventgrid.azure.net"
 @blueprint.durable_client_input(client_name="client")
 async def hook(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """A webhook for a Receiver, at Flux's own path."""
-    digest = str(req.route_params.get("digest", ""))
-    return await _taken(client, lambda: host.engine().intake.hook(f"/hook/{digest}", _headers(req), req.get_body()))
+    path = f"/hook/{req.route_params.get('digest', '')}"
+    return await _taken(client, req, lambda: host.engine().intake.hook(path, _headers(req), req.get_body()))
 
 
 @blueprint.route(route="api/hooks/github", methods=["POST"], auth_level=OPEN)
@@ -42,7 +44,7 @@ async def github(req: func.HttpRequest, client: df.DurableOrchestrationClient) -
     """A push to GitHub."""
     from fluxless.engine.doors.github import github as door
 
-    return await _door(client, lambda: door(_headers(req), req.get_body(), settings.GITHUB_WEBHOOK_SECRET.read()))
+    return await _door(client, req, lambda: door(_headers(req), req.get_body(), settings.GITHUB_WEBHOOK_SECRET.read()))
 
 
 @blueprint.route(route="api/hooks/gitlab", methods=["POST"], auth_level=OPEN)
@@ -51,7 +53,7 @@ async def gitlab(req: func.HttpRequest, client: df.DurableOrchestrationClient) -
     """A push to GitLab."""
     from fluxless.engine.doors.git_hosts import gitlab as door
 
-    return await _door(client, lambda: door(_headers(req), req.get_body(), settings.GITLAB_WEBHOOK_SECRET.read()))
+    return await _door(client, req, lambda: door(_headers(req), req.get_body(), settings.GITLAB_WEBHOOK_SECRET.read()))
 
 
 @blueprint.route(route="api/hooks/azuredevops", methods=["POST"], auth_level=OPEN)
@@ -61,7 +63,7 @@ async def azure_devops(req: func.HttpRequest, client: df.DurableOrchestrationCli
     from fluxless.engine.doors.git_hosts import azure_devops as door
 
     secret = settings.AZUREDEVOPS_WEBHOOK_SECRET.read()
-    return await _door(client, lambda: door(_headers(req), req.get_body(), secret))
+    return await _door(client, req, lambda: door(_headers(req), req.get_body(), secret))
 
 
 @blueprint.route(route="api/hooks/acr", methods=["POST"], auth_level=OPEN)
@@ -70,7 +72,7 @@ async def acr(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> f
     """A push to ACR, told by its own webhook."""
     from fluxless.engine.doors.acr import acr as door
 
-    return await _door(client, lambda: door(_headers(req), req.get_body(), settings.ACR_WEBHOOK_SECRET.read()))
+    return await _door(client, req, lambda: door(_headers(req), req.get_body(), settings.ACR_WEBHOOK_SECRET.read()))
 
 
 @blueprint.route(route="api/hooks/eventgrid", methods=["POST", "OPTIONS"], auth_level=OPEN)
@@ -92,7 +94,7 @@ async def event_grid(req: func.HttpRequest, client: df.DurableOrchestrationClien
     except Refused as refused:
         log.warning("event grid delivery refused: %s", refused)
         return _text(503 if refused.status == 503 else 401, "refused; the app's log says why")
-    return await _door(client, lambda: door(req.get_body()))
+    return await _door(client, req, lambda: door(req.get_body()))
 
 
 @blueprint.route(route="api/hooks/cluster/{cluster}/{token}", methods=["POST"], auth_level=OPEN)
@@ -133,22 +135,31 @@ def _headers(req: func.HttpRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in req.headers.items()}
 
 
-async def _door(client: df.DurableOrchestrationClient, check: Callable[[], Answer]) -> func.HttpResponse:
+async def _door(
+    client: df.DurableOrchestrationClient, req: func.HttpRequest, check: Callable[[], Answer]
+) -> func.HttpResponse:
     """A built-in door: check the sender, then tell all clusters."""
-    return await _taken(client, lambda: host.engine().intake.accept(check()))
+    return await _taken(client, req, lambda: host.engine().intake.accept(check()))
 
 
-async def _taken(client: df.DurableOrchestrationClient, take: Callable[[], Awaitable[Acceptance]]) -> func.HttpResponse:
+async def _taken(
+    client: df.DurableOrchestrationClient, req: func.HttpRequest, take: Callable[[], Awaitable[Acceptance]]
+) -> func.HttpResponse:
     from fluxless import metrics
     from fluxless.api.failure import Problem
 
-    began = time.monotonic()
+    start, began = time.time(), time.monotonic()
     answer = await _answer(client, take)
+    seconds = time.monotonic() - began
     labels = (str(answer.status_code), "", "POST", "")
-    metrics.HOOK_DURATION.observe(time.monotonic() - began, *labels)
+    metrics.HOOK_DURATION.observe(seconds, *labels)
     metrics.HOOK_SIZE.observe(len(answer.get_body()), *labels)
     with contextlib.suppress(Problem):  # without an engine there is nothing to keep them in
         host.engine().meter.touch()
+        if answer.status_code < 300:
+            telling = asyncio.create_task(host.engine().taken(req.get_body(), start, seconds, answer.status_code))
+            _telling.add(telling)
+            telling.add_done_callback(_telling.discard)
     return answer
 
 

@@ -19,7 +19,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
-from fluxless.engine import exposition, housekeeping
+from fluxless.engine import exposition, housekeeping, telling
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
 from fluxless.engine.intake import Intake
@@ -34,8 +34,10 @@ from fluxless.reconcile.outcome import FAILED, Outcome, State
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.world import Ref, Rules, World
+from fluxless.telemetry import Span, Tracer
 
 log = logging.getLogger("fluxless.engine")
+runs_log = logging.getLogger("fluxless.runs")
 
 PLAN_SHARE = 4.0
 """Times the cost of the last plan that the work gets before the next one."""
@@ -61,9 +63,10 @@ class NextSteps:
 class Engine:
     """Plans and reconciles the clusters it was given."""
 
-    def __init__(self, clusters: Mapping[str, ClusterConfig], services: Services) -> None:
+    def __init__(self, clusters: Mapping[str, ClusterConfig], services: Services, tracer: Tracer | None = None) -> None:
         self.configs = dict(clusters)
         self.services = services
+        self._tracer = tracer
         self._connections: dict[str, Cluster] = {}
         self._connecting: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._reach = Reach()
@@ -182,6 +185,7 @@ class Engine:
             return []
         found = await self._survey_for(name, batch)
         runs: list[dict[str, Any]] = []
+        spans: list[Span] = []
 
         async def one(ref: Ref) -> Outcome:
             obj = found.world.get(ref)
@@ -191,6 +195,9 @@ class Engine:
                 outcome, record = await reconcile_object(obj, found, self.services)
             if record is not None:
                 runs.append(record)
+                spans.append(telling.span(record, obj, found.world))
+                failed = record["result"] in telling.FAILED
+                runs_log.log(logging.WARNING if failed else logging.INFO, telling.line(record))
             return outcome
 
         outcomes = await asyncio.gather(*(one(ref) for ref in refs))
@@ -199,7 +206,16 @@ class Engine:
             await records.write_runs(self.services.store, name, runs, self.services.clock())
         except Problem as problem:  # the work is done and told in the cluster; only its record is lost
             log.warning("cluster=%s run records not kept: %s", name, problem)
+        if self._tracer is not None:
+            await self._tracer.send(spans)
         return [outcome.to_json() for outcome in outcomes]
+
+    async def taken(self, body: bytes, start: float, seconds: float, status: int) -> None:
+        """Tell of a webhook that was taken, as part of the trace about the commit that it names."""
+        about = telling.told(body) if self._tracer is not None else ""
+        if self._tracer is not None and about:
+            seen = {"status": status, "revision": about}
+            await self._tracer.send([Span("webhook", about, start, seconds, attributes=seen, asked_from_outside=True)])
 
     async def heartbeat(self) -> None:
         """Note that the timer is alive, and tidy up once in a while. Raises `StoreUnavailable`."""
@@ -250,6 +266,8 @@ class Engine:
     async def close(self) -> None:
         """Give back every connection."""
         await self.meter.close()
+        if self._tracer is not None:
+            await self._tracer.close()
         await asyncio.gather(*(cluster.close() for cluster in self._connections.values()))
         await self.services.remotes.close()
         await self.services.store.close()

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import pytest_asyncio
 
 from fluxless.kube.connect import ClusterConfig, connect
 from tests.support.flux import Flux
 from tests.support.hosted import Hosted
+from tests.support.insights import Insights
 from tests.support.issuer import Issuer
 from tests.support.repositories import Repo
 from tools import environment
@@ -23,13 +25,20 @@ async def hosted(workshop: Path) -> AsyncIterator[Hosted]:
     """The app, up and running; its timer fires every other second, so that tests need not wait half a minute."""
     folder = workshop / "e2e"
     issuer = Issuer()
+    insights = Insights(workshop / "insights")
+    await insights.start()
     extra = {"FLUXLESS_EVENTGRID_ISSUER": await issuer.start(), "FLUXLESS_EVENTGRID_AUDIENCE": "fluxless"}
+    extra |= insights.environment
+    patch = pytest.MonkeyPatch()
+    patch.setenv("REQUESTS_CA_BUNDLE", insights.environment["REQUESTS_CA_BUNDLE"])  # what is set wins over settings
     env = await asyncio.to_thread(environment.up, folder, timer="*/2 * * * * *", extra=extra)
     cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
-    yield Hosted(env, cluster, issuer)
+    yield Hosted(env, cluster, issuer, insights)
     await cluster.close()
     await asyncio.to_thread(environment.down, folder)
     await issuer.stop()
+    await insights.stop()
+    patch.undo()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

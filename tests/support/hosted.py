@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from fluxless.kube.client import Cluster
+from tests.support.insights import Insights
 from tests.support.issuer import Issuer
 from tools import environment, processes
 from tools.demo import push
@@ -20,10 +21,19 @@ from tools.demo import push
 class Hosted:
     """`env` is where everything is; the verbs are those of a user, and of an operator with a heavy hand."""
 
-    def __init__(self, env: environment.Environment, cluster: Cluster, issuer: Issuer) -> None:
+    def __init__(
+        self, env: environment.Environment, cluster: Cluster, issuer: Issuer, insights: Insights | None = None
+    ) -> None:
         self.env = env
         self.issuer = issuer
+        self._insights = insights
         self.cluster = cluster
+
+    @property
+    def insights(self) -> Insights:
+        """Where the app's traces go."""
+        assert self._insights is not None
+        return self._insights
 
     async def wake(self) -> None:
         """Plan every cluster now."""

@@ -17,7 +17,7 @@ var rules = [
     description: 'The timer of Fluxless has not run: nothing reconciles.'
     severity: 1
     minutes: silence
-    query: 'requests | where name == "tick" and success == true | summarize beats = count() | where beats == 0'
+    query: 'traces | where message startswith "heartbeat " | summarize beats = count() | where beats == 0'
   }
   {
     name: 'alarms'
@@ -32,6 +32,13 @@ var rules = [
     severity: 2
     minutes: 15
     query: 'traces | where message has "activity=" and message has "failed"'
+  }
+  {
+    name: 'objects'
+    description: 'A Flux object fails again and again: fluxless get all --status-selector ready=false names it.'
+    severity: 3
+    minutes: 15
+    query: 'traces | where message has "result=" | parse-kv message as (cluster: string, kind: string, namespace: string, name: string, result: string) with (pair_delimiter = " ", kv_delimiter = "=", quote = "\\"") | where result in ("retry", "stalled") | summarize failures = count() by cluster, kind, namespace, name | where failures >= 3'
   }
   {
     name: 'given-up'

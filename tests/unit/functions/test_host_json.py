@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from fluxless.engine import telling
 from functions import settings
+from tests.support.app import bindings
 from tools.localhost.settings import read_host, seconds_of
 from tools.places import ROOT
 
@@ -39,6 +41,37 @@ def test_nothing_waits_for_a_poll_that_has_backed_off() -> None:
     durable = extensions["durableTask"]["storageProvider"]["maxQueuePollingInterval"]
     assert seconds_of(durable) <= 10
     assert seconds_of(extensions["queues"]["maxPollingInterval"]) <= 10
+
+
+def test_logs_of_every_function_are_kept_and_those_of_the_host_are_not() -> None:
+    logging = _document()["logging"]
+    kept = {name for name in logging["logLevel"] if name.startswith("Function.")}
+    functions = {name for name, _ in bindings()} | {"registry_events"}  # registered where a queue is named
+    assert kept == {f"Function.{name}.User" for name in functions}
+    assert logging["logLevel"]["default"] == "Warning"
+    assert logging["logLevel"]["Host.Results"] == "Information"
+
+
+def test_telemetry_is_sampled_and_what_alerts_read_is_not() -> None:
+    assert "telemetryMode" not in _document()  # traces of the host could not be sampled then
+    sampling = _document()["logging"]["applicationInsights"]["samplingSettings"]
+    assert sampling["isEnabled"] is True
+    assert sampling["maxTelemetryItemsPerSecond"] <= 5
+    alerts = (ROOT / "infra" / "bicep" / "modules" / "alerts.bicep").read_text()
+    assert set(re.findall(r"query: '(\w+)", alerts)) == {"traces"}
+    assert "Trace" in sampling["excludedTypes"].split(";")
+
+
+def test_alerts_look_for_what_the_app_writes() -> None:
+    alerts = (ROOT / "infra" / "bicep" / "modules" / "alerts.bicep").read_text()
+    code = "".join(file.read_text() for folder in ("functions", "fluxless") for file in (ROOT / folder).rglob("*.py"))
+    assert 'startswith "heartbeat "' in alerts
+    assert 'log.info("heartbeat ' in code
+    assert 'has "alert="' in alerts
+    assert "alert=heartbeat-missing" in code
+    columns = re.findall(r"(\w+): string", alerts)
+    assert set(columns) <= set(telling.FIELDS)
+    assert set(re.search(r"result in \(([^)]*)\)", alerts)[1].replace('"', "").split(", ")) == telling.FAILED  # type: ignore[index]
 
 
 def test_an_activity_has_half_an_hour_and_an_event_five_tries(monkeypatch: pytest.MonkeyPatch) -> None:

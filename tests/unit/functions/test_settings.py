@@ -44,6 +44,13 @@ def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, n
         reconciliation.read()
 
 
+@pytest.mark.parametrize("value", ["2", "-0.1", "all", "nan"])
+def test_a_share_lies_between_none_and_all(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FLUXLESS_TRACE_SHARE", value)
+    with pytest.raises(Problem, match=f"FLUXLESS_TRACE_SHARE '{value}'"):
+        reconciliation.trace_share()
+
+
 def test_kinds_of_the_custom_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUXLESS_CUSTOM_STAGE_KINDS", "rbac.authorization.k8s.io/Role, /Secret")
     kinds = reconciliation.read().custom_stage_kinds
