@@ -5,17 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 
-ROLES = {
-    "https://containerregistry.azure.net": "AcrPull on the registry",
-    "6dae42f8-4368-4678-94ff-3960e28e3630": "Azure Kubernetes Service RBAC Cluster Admin on the cluster",
-    "499b84ac-1321-427f-aa17-267ca6975798": "read access to the repository in Azure DevOps",
-}
-"""By resource, what a token is good for only with; the GUIDs are those of AKS and Azure DevOps in every tenant. ARM,
-storage and vault are asked by Azure's own clients, whose callers name the role."""
+
+class Resource(NamedTuple):
+    """What tokens are asked for, and what they are good for only with."""
+
+    scope: str
+    role: str
+
+
+ACR = Resource("https://containerregistry.azure.net/.default", "AcrPull on the registry")
+AKS = Resource(
+    "6dae42f8-4368-4678-94ff-3960e28e3630/.default", "Azure Kubernetes Service RBAC Cluster Admin on the cluster"
+)
+AZURE_DEVOPS = Resource(
+    "499b84ac-1321-427f-aa17-267ca6975798/.default", "read access to the repository in Azure DevOps"
+)
+EVENT_HUBS = Resource("https://eventhubs.azure.net/.default", "Azure Event Hubs Data Sender on the event hub")
+ROLES = {resource.scope: resource.role for resource in (ACR, AKS, AZURE_DEVOPS, EVENT_HUBS)}
+"""The GUIDs are those of AKS and Azure DevOps in every tenant. ARM, storage, vault and monitoring are asked by Azure's
+own clients, whose callers name the role."""
 
 
 class Identity:
@@ -36,7 +48,7 @@ class Identity:
             return str((await self.sdk.get_token(scope)).token)
         except AzureError as error:
             words = str(error).splitlines()
-            role = ROLES.get(scope.removesuffix("/.default"))
+            role = ROLES.get(scope)
             step = "give the app a managed identity, and its client id in FLUXLESS_IDENTITY_CLIENT_ID"
             raise Problem(
                 Failure(
@@ -49,23 +61,34 @@ class Identity:
 
 @lru_cache(maxsize=8)
 def credential(client_id: str | None = None) -> Identity:
-    """The managed identity of the app where there is one, else what the developer is logged in with."""
-    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+    """The identity of the app where there is one, else what the developer is logged in with. Raises `Problem`."""
+    from azure.identity import aio
 
-    name = f"app/{client_id or ''}"
-    if os.environ.get("IDENTITY_ENDPOINT"):
-        managed = ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential()
-        return Identity(managed, name)
-    return Identity(DefaultAzureCredential(managed_identity_client_id=client_id), name)
+    return Identity(_chosen(aio, client_id), f"app/{client_id or ''}")
 
 
 def blocking(client_id: str | None = None) -> Any:
-    """The same for libraries that send from a thread of their own: a credential of azure.identity that blocks."""
-    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+    """The same for libraries that send from a thread of their own. Raises `Problem`."""
+    import azure.identity
 
+    return _chosen(azure.identity, client_id)
+
+
+def _chosen(sdk: Any, client_id: str | None) -> Any:
+    """A managed identity on Functions and Container Apps; workload identity in a pod, where its webhook has set the
+    variables of `AZURE_FEDERATED_TOKEN_FILE`; else whatever a developer has.
+    """
+    named = {"client_id": client_id} if client_id else {}
     if os.environ.get("IDENTITY_ENDPOINT"):
-        return ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential()
-    return DefaultAzureCredential(managed_identity_client_id=client_id)
+        return sdk.ManagedIdentityCredential(**named)
+    if os.environ.get("AZURE_FEDERATED_TOKEN_FILE"):
+        try:
+            return sdk.WorkloadIdentityCredential(**named)
+        except ValueError as error:
+            words = f"workload identity is not set up: {str(error).splitlines()[0]}"
+            step = "annotate the pod's service account with azure.workload.identity/client-id, and start the pod anew"
+            raise Problem(Failure(FailureClass.FORBIDDEN, words, next_step=step)) from None
+    return sdk.DefaultAzureCredential(managed_identity_client_id=client_id)
 
 
 def federated(token: str, client_id: str, tenant_id: str, name: str) -> Identity:

@@ -22,6 +22,7 @@ MODELS = {
     "Microsoft.Insights/actionGroups": ("azure.mgmt.monitor.models", "ActionGroupResource"),
     "Microsoft.Insights/components": ("azure.mgmt.applicationinsights.models", "ApplicationInsightsComponent"),
     "Microsoft.Insights/scheduledQueryRules": ("azure.mgmt.monitor.models", "ScheduledQueryRuleResource"),
+    "Microsoft.Insights/workbooks": ("azure.mgmt.applicationinsights.models", "Workbook"),
     "Microsoft.KeyVault/vaults": ("azure.mgmt.keyvault.models", "VaultCreateOrUpdateParameters"),
     "Microsoft.ManagedIdentity/userAssignedIdentities": ("azure.mgmt.msi.models", "Identity"),
     "Microsoft.Network/privateDnsZones": ("azure.mgmt.privatedns.models", "PrivateZone"),

@@ -22,6 +22,7 @@ from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 from fluxless import metrics
+from fluxless.identity import ACR
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from fluxless.identity import Identity
 
-ACR_SCOPE = "https://containerregistry.azure.net/.default"
 ACR_REFRESH_SECONDS = 3 * 3600.0 - 600.0
 """A refresh token of ACR lives for three hours."""
 ACR_REFRESH = "oauth2/exchange"
@@ -246,7 +246,7 @@ async def _acr_refresh(
     form = {
         "grant_type": "access_token",
         "service": repository.host,
-        "access_token": await who.identity.token(ACR_SCOPE),
+        "access_token": await who.identity.token(ACR.scope),
     }
     given = await _ask(http, "POST", f"{base}/oauth2/exchange", repository, data=form)
     token = str(given.get("refresh_token") or "")
@@ -266,7 +266,7 @@ async def _ask(
         if reply.status in {400, 401, 403}:
             acr = "/oauth2/" in url
             step = (
-                "give the app's identity the role AcrPull on the registry"
+                f"give the app's identity the role {ACR.role}"
                 if acr
                 else "correct the user and password in the Secret of spec.secretRef"
             )

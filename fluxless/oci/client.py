@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from fluxless.identity import ACR
 from fluxless.oci import auth, media
 from fluxless.oci.auth import ANONYMOUS, Credentials, Tokens
 from fluxless.oci.errors import (
@@ -377,7 +378,7 @@ class Registry:
             if self._who.anonymous:
                 step = "set spec.secretRef, or spec.provider for an identity"
             elif self._who.identity:
-                step = "give the app's identity the role AcrPull on the registry"
+                step = f"give the app's identity the role {ACR.role}"
             else:
                 step = "correct the user, password or rights of the Secret's user"
             return RegistryRefused(f"access to {name} denied ({reply.status}){tail}", step)

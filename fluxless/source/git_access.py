@@ -10,12 +10,10 @@ from fluxless.api.failure import Problem
 from fluxless.git import github
 from fluxless.git.auth import Auth, SecretProblem
 from fluxless.git.errors import GitProblem
+from fluxless.identity import AZURE_DEVOPS
 from fluxless.reconcile.errors import Transient
 from fluxless.source import credentials
 from fluxless.source.base import SourceRun, invalid
-
-AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798/.default"
-"""The scope of Azure DevOps (AZ-12)."""
 
 
 async def access(run: SourceRun) -> Auth:
@@ -62,7 +60,7 @@ async def _azure(run: SourceRun, data: Mapping[str, bytes], full: str) -> Auth:
     base = Auth.of_secret({key: data[key] for key in ("ca.crt",) if key in data}, full, run.url)
     async with credentials.identity(run) as identity:
         try:
-            return replace(base, bearer=await identity.token(AZURE_DEVOPS))
+            return replace(base, bearer=await identity.token(AZURE_DEVOPS.scope))
         except Problem as problem:
             raise Transient(
                 reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED

@@ -133,6 +133,16 @@ module alerts 'modules/alerts.bicep' = {
   }
 }
 
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  params: {
+    name: name
+    location: location
+    tags: tags
+    insightsId: monitoring.outputs.id
+  }
+}
+
 module scheduler 'modules/scheduler.bicep' = if (durableTaskScheduler) {
   name: 'scheduler'
   params: {

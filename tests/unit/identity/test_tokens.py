@@ -7,7 +7,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from fluxless.api.failure import Problem
-from fluxless.identity import credential
+from fluxless.identity import ROLES, credential
 
 
 @pytest_asyncio.fixture
@@ -32,12 +32,7 @@ async def no_such_identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Non
 
 @pytest.mark.parametrize(
     ("scope", "role"),
-    [
-        ("https://containerregistry.azure.net/.default", "AcrPull on the registry"),
-        ("6dae42f8-4368-4678-94ff-3960e28e3630/.default", "RBAC Cluster Admin on the cluster"),
-        ("499b84ac-1321-427f-aa17-267ca6975798/.default", "read access to the repository"),
-        ("https://example.org/.default", None),
-    ],
+    [*ROLES.items(), ("https://example.org/.default", None)],
 )
 async def test_the_error_names_identity_scope_and_role(no_such_identity: None, scope: str, role: str | None) -> None:
     identity = credential("client-1")

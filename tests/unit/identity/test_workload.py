@@ -1,0 +1,126 @@
+"""Workload identity in a pod, as AKS sets it up: the real SDK gives the token of the pod's account for one of Entra."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from fluxless.api.failure import Problem
+from fluxless.identity import ACR, blocking, credential
+from tests.support.tls import Authority
+from tools.places import ROOT
+
+TENANT = "00000000-0000-0000-0000-0000000000aa"
+CLIENT = "00000000-0000-0000-0000-0000000000bb"
+
+
+class Entra:
+    """Gives tokens for assertions; `asked` are the forms that came."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.refuses = False
+
+    async def token(self, request: web.Request) -> web.Response:
+        assert request.match_info["tenant"] == TENANT
+        self.asked.append(dict(await request.post()))
+        if self.refuses:
+            said = "AADSTS70021: No matching federated identity record found for presented assertion."
+            return web.json_response({"error": "invalid_client", "error_description": said}, status=400)
+        return web.json_response(
+            {"access_token": f"token-{len(self.asked)}", "token_type": "Bearer", "expires_in": 3600}
+        )
+
+
+@pytest_asyncio.fixture
+async def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Entra]:
+    """What the mutating webhook of workload identity puts into a pod."""
+    found, authority = Entra(), Authority(tmp_path)
+    app = web.Application()
+    app.router.add_post("/{tenant}/oauth2/v2.0/token", found.token)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context()).start()
+    (tmp_path / "authority.pem").write_bytes(authority.certificate)
+    (tmp_path / "token").write_text("the token of the pod")
+    monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", f"https://127.0.0.1:{runner.addresses[0][1]}/")
+    monkeypatch.setenv("AZURE_TENANT_ID", TENANT)
+    monkeypatch.setenv("AZURE_CLIENT_ID", CLIENT)
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    credential.cache_clear()
+    yield found
+    credential.cache_clear()
+    await runner.cleanup()
+
+
+SCRIPT = """
+import asyncio, json, sys, time
+from fluxless.api.failure import Problem
+from fluxless.identity import ACR, blocking, credential
+
+async def main(client):
+    identity, began = credential(client), time.monotonic()
+    try:
+        tokens = [await identity.token(ACR.scope) for _ in range(2)]
+        tokens.append(await asyncio.to_thread(lambda: blocking(client).get_token(ACR.scope).token))
+        print(json.dumps({"tokens": tokens, "seconds": time.monotonic() - began}))
+    except Problem as problem:
+        print(json.dumps({"message": problem.failures[0].message, "step": problem.failures[0].next_step}))
+    finally:
+        await identity.sdk.close()
+
+asyncio.run(main(sys.argv[1] or None))
+"""
+"""In a process of its own: aiohttp reads whom to trust when it is imported."""
+
+
+async def _ask(client_id: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SCRIPT, client_id), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), 60)
+    found: dict[str, Any] = json.loads(printed)
+    return found
+
+
+@pytest.mark.parametrize(("client_id", "used"), [("", CLIENT), ("another", "another")])
+async def test_the_token_of_the_pod_earns_one_of_entra(entra: Entra, client_id: str, used: str) -> None:
+    answer = await _ask(client_id)
+    assert answer["tokens"] == ["token-1", "token-1", "token-2"]  # one for the app, one for libraries that block
+    assert answer["seconds"] < 5  # nothing else is tried first
+    assert len(entra.asked) == 2
+    for form in entra.asked:
+        assert (form["client_assertion"], form["client_id"]) == ("the token of the pod", used)
+        assert form["scope"] == ACR.scope
+
+
+async def test_an_identity_that_does_not_trust_the_account_is_named(entra: Entra) -> None:
+    entra.refuses = True
+    answer = await _ask("client-1")
+    assert f"no Entra token for {ACR.scope} as app/client-1" in answer["message"]
+    assert "AADSTS70021" in answer["message"]
+    assert ACR.role in answer["step"]
+    assert "the token of the pod" not in str(answer)
+
+
+@pytest.mark.parametrize("choose", [credential, blocking])
+def test_half_of_the_variables_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, choose: Callable[[str | None], Any]
+) -> None:
+    credential.cache_clear()
+    for name in ("IDENTITY_ENDPOINT", "AZURE_TENANT_ID", "AZURE_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/token")
+    with pytest.raises(Problem, match="workload identity is not set up"):
+        choose(None)
