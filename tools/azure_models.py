@@ -14,6 +14,8 @@ from typing import Any
 from tools.bicep import COMPUTED, Either
 
 MODELS = {
+    "Microsoft.App/containerApps": ("azure.mgmt.appcontainers.models", "ContainerApp"),
+    "Microsoft.App/managedEnvironments": ("azure.mgmt.appcontainers.models", "ManagedEnvironment"),
     "Microsoft.Authorization/roleAssignments": ("azure.mgmt.authorization.models", "RoleAssignmentCreateParameters"),
     "Microsoft.DurableTask/schedulers": ("azure.mgmt.durabletask.models", "Scheduler"),
     "Microsoft.DurableTask/schedulers/taskHubs": ("azure.mgmt.durabletask.models", "TaskHub"),

@@ -46,6 +46,12 @@ param pythonVersion string = '3.12'
 @maxValue(1000)
 param maximumInstances int = 40
 
+@description('An image of the app (infra/selfhost): it runs in Azure Container Apps then, in place of Flex Consumption.')
+param image string = ''
+
+@description('Login server of the registry that the image is pulled from with the identity of the app.')
+param imageRegistry string = ''
+
 @description('Whom alerts are sent to; empty shows them in the portal alone.')
 param alertEmail string = ''
 
@@ -283,7 +289,9 @@ var fluxlessSettings = {
   FLUXLESS_TASK_HUB: taskHub
 }
 
-module app 'modules/function-app.bicep' = {
+var allSettings = union(storageSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, settings)
+
+module app 'modules/function-app.bicep' = if (empty(image)) {
   name: 'app'
   params: {
     name: '${name}-${suffix}'
@@ -296,12 +304,26 @@ module app 'modules/function-app.bicep' = {
     pythonVersion: pythonVersion
     maximumInstances: maximumInstances
     durableAlwaysReady: durableAlwaysReady
-    settings: union(storageSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, settings)
+    settings: allSettings
   }
 }
 
-output appName string = app.outputs.name
-output hostName string = app.outputs.hostName
+module containerApp 'modules/container-app.bicep' = if (!empty(image)) {
+  name: 'container-app'
+  params: {
+    name: take('${name}-${suffix}', 32)
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    image: image
+    imageRegistry: imageRegistry
+    subnetId: privateNetwork ? network.outputs.appSubnetId : ''
+    settings: allSettings
+  }
+}
+
+output appName string = empty(image) ? app.outputs.name : containerApp.outputs.name
+output hostName string = empty(image) ? app.outputs.hostName : containerApp.outputs.hostName
 output identityClientId string = identity.outputs.clientId
 output identityPrincipalId string = identity.outputs.principalId
 output storageName string = storage.outputs.name

@@ -91,6 +91,8 @@ def test_every_type_is_compared() -> None:
         ("modules/network.bicep", "delegations:", "delegated:", "no property delegated"),
         ("modules/network.bicep", "remoteVirtualNetwork:", "remoteNetwork:", "no property remoteNetwork"),
         ("modules/private-endpoint.bicep", "groupIds:", "groups:", "no property groups"),
+        ("modules/container-app.bicep", "targetPort:", "port:", "no property port"),
+        ("modules/workbook.bicep", "serializedData:", "data:", "no property data"),
         ("modules/scheduler.bicep", "ipAllowlist", "allowlist", "no property allowlist"),
         ("modules/cluster-access.bicep", "principalType:", "typeOfPrincipal:", "no property typeOfPrincipal"),
         ("main.bicep", "    storageId: storage.outputs.id\n", "", "parameter storageId is missing"),

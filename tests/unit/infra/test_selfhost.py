@@ -1,0 +1,91 @@
+"""The container and its manifests: of the package that is tested, with settings that somebody reads."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import yaml
+
+from functions import settings
+from tools import package
+from tools.places import ROOT
+
+FOLDER = ROOT / "infra" / "selfhost"
+DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+OF_THE_HOST = ("AzureWebJobs", "AzureFunctionsJobHost__", "FUNCTIONS_WORKER_RUNTIME", "ASPNETCORE_URLS", "HOME")
+"""Settings that Azure Functions itself reads."""
+
+
+def documents() -> list[dict[str, Any]]:
+    """All objects of the manifests, as they are written."""
+    names = yaml.safe_load((FOLDER / "aks" / "kustomization.yaml").read_text())["resources"]
+    return [one for name in names for one in yaml.safe_load_all((FOLDER / "aks" / name).read_text())]
+
+
+def of(kind: str) -> dict[str, Any]:
+    """The only object of a kind."""
+    (found,) = (one for one in documents() if one["kind"] == kind)
+    return found
+
+
+def container() -> dict[str, Any]:
+    """The app's."""
+    (found,) = of("Deployment")["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def test_the_image_is_made_of_the_package() -> None:
+    (source,) = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE)
+    assert ROOT / source == package.TARGET
+    allowed = (FOLDER / "Dockerfile.dockerignore").read_text().split()
+    assert allowed == ["*", f"!{source}"]
+    assert "requirements.txt" in package.FILES
+    assert "/app/requirements.txt" in DOCKERFILE
+
+
+def test_its_python_is_one_that_is_supported() -> None:
+    (version,) = re.findall(r"azure-functions/python:4-python3\.(\d+)$", DOCKERFILE, re.MULTILINE)
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first, end = re.findall(r"3\.(\d+)", wanted)
+    assert int(first) <= int(version) < int(end)
+
+
+def test_it_runs_as_nobody_on_a_port_that_nobody_must_be_root_for() -> None:
+    (user,) = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
+    (port,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert int(user) > 0
+    assert f"ASPNETCORE_URLS=http://+:{port}" in DOCKERFILE
+    assert container()["ports"][0]["containerPort"] == int(port)
+    assert of("Deployment")["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == int(user)
+    bicep = (ROOT / "infra" / "bicep" / "modules" / "container-app.bicep").read_text()
+    assert f"targetPort: {port}" in bicep
+
+
+def test_every_setting_is_read_by_somebody() -> None:
+    known = {setting.name for setting in settings.ALL}
+    given = set(of("ConfigMap")["data"]) | set(re.findall(r"^(?:ENV| {4}) ?(\w+)=", DOCKERFILE, re.MULTILINE))
+    assert {name for name in given if not name.startswith(OF_THE_HOST)} <= known
+    assert {settings.CLUSTERS.name, settings.TASK_HUB.name, settings.BLOB_ACCOUNT_URL.name} <= given
+
+
+def test_nothing_secret_is_in_it() -> None:
+    assert not [one for one in documents() if one["kind"] == "Secret"]
+    assert not re.search(r"AccountKey|SharedAccess|password", DOCKERFILE + str(documents()), re.IGNORECASE)
+
+
+def test_the_pod_gets_its_identity_by_federation() -> None:
+    pod = of("Deployment")["spec"]["template"]
+    assert pod["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    account = of("ServiceAccount")
+    assert pod["spec"]["serviceAccountName"] == account["metadata"]["name"]
+    assert "azure.workload.identity/client-id" in account["metadata"]["annotations"]
+    storage = [name for name in of("ConfigMap")["data"] if name.startswith("AzureWebJobsStorage")]
+    assert not [name for name in storage if name.endswith("__credential")]  # would be another identity than the pod's
+
+
+def test_what_may_write_writes_to_tmp() -> None:
+    assert container()["securityContext"]["readOnlyRootFilesystem"] is True
+    assert [mount["mountPath"] for mount in container()["volumeMounts"]] == ["/tmp"]
+    assert "HOME=/tmp" in DOCKERFILE
