@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fluxless import metrics
 from fluxless.artifacts.store import PreconditionFailed, Stored, StoreUnavailable
 from fluxless.transport import proxied
 
@@ -183,7 +184,11 @@ class AzureStore:
 
 def _options() -> dict[str, Any]:
     sizes = {"max_single_put_size": 4 * 1024 * 1024, "max_block_size": 4 * 1024 * 1024}
-    return {**RETRIES, **sizes, "use_env_settings": proxied()}
+    return {**RETRIES, **sizes, "use_env_settings": proxied(), "raw_response_hook": _count}
+
+
+def _count(answer: Any) -> None:
+    metrics.STORE_REQUESTS.add(str(answer.http_response.status_code), str(answer.http_request.method))
 
 
 def _stored(properties: Any) -> Stored:

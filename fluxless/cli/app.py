@@ -9,7 +9,9 @@ import typer
 
 from fluxless.api.duration import parse_duration
 from fluxless.cli import (
+    cost,
     creates,
+    deploy,
     previews,
     registry,
     release_commands,
@@ -41,6 +43,8 @@ app.add_typer(registry.push, name="push")
 app.add_typer(registry.pull, name="pull")
 app.add_typer(registry.listing, name="list")
 app.add_typer(registry.tag, name="tag")
+app.command("cost")(cost.cost)
+app.command("deploy")(deploy.deploy)
 
 
 @app.callback()

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,14 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
-from fluxless.engine import exposition, housekeeping, telling
+from fluxless.engine import access, exposition, housekeeping, telling
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
 from fluxless.engine.intake import Intake
 from fluxless.engine.metering import Meter
 from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
+from fluxless.identity import credential
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile import records, survey, world
@@ -236,6 +238,25 @@ class Engine:
     async def metrics(self) -> str:
         """What Prometheus reads, for all clusters (MT rows). Raises `StoreUnavailable`."""
         return await exposition.read(self.clusters, self._seen, self._schedule, self.meter.total(), self.silence())
+
+    async def check(self, registries: Iterable[str]) -> dict[str, Any]:
+        """Whether the app lives and reaches what it is there for: `{heartbeat, clusters, registries}`; see `access.py`.
+
+        Only registries of Azure are asked, and by their own suffix: no token goes anywhere else. Raises
+        `StoreUnavailable`.
+        """
+        settings = self.services.settings
+        hosts = [host for host in registries if host.endswith(settings.acr_suffixes)]
+        silence, clusters, reached = await asyncio.gather(
+            self.silence(),
+            access.clusters(self.clusters, self.cluster),
+            access.registries(hosts, lambda: credential(settings.identity_client_id or None)),
+        )
+        return {
+            "heartbeat": silence if math.isfinite(silence) else None,
+            "clusters": [finding.to_json() for finding in clusters],
+            "registries": [finding.to_json() for finding in reached],
+        }
 
     async def _seen(self, name: str) -> World | None:
         """The objects of a cluster as this worker or a new look sees them; None when it does not answer."""

@@ -71,3 +71,17 @@ HOOKS = "gotk_receiver_http_request_duration_seconds_count"
 
 def _is(labels: dict[str, str], namespace: str, name: str) -> bool:
     return (labels["exported_namespace"], labels["name"]) == (namespace, name)
+
+
+async def test_the_app_says_whether_it_reaches_its_clusters(hosted: Hosted) -> None:
+    url = f"{hosted.env.functions_url}/api/check?registries=attacker.example,127.0.0.1:5000"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url) as refused:
+            assert refused.status == 401
+        async with http.get(url, headers={"x-functions-key": hosted.env.functions_key}) as answer:
+            found = await answer.json()
+    assert 0 <= found["heartbeat"] < 60
+    (cluster,) = found["clusters"]
+    assert (cluster["name"], cluster["ok"], cluster["missing"]) == ("dev", True, "")
+    assert cluster["message"].startswith("Kubernetes v1.")
+    assert found["registries"] == []  # no token goes to anybody but Azure's registries

@@ -43,7 +43,7 @@ def test_importing_the_app_loads_the_door_and_nothing_heavy() -> None:
         "functions",
         "functions.activities",
         "functions.host",
-        "functions.metrics",
+        "functions.insight",
         "functions.names",
         "functions.orchestrators",
         "functions.queues",

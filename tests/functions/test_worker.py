@@ -17,6 +17,7 @@ def test_the_worker_indexes_the_app_and_invokes_it() -> None:
         "tick": ["durableClient", "timerTrigger"],
         **{name: ["durableClient", "http", "httpTrigger"] for name in DOORS},
         "metrics": ["http", "httpTrigger"],
+        "check": ["http", "httpTrigger"],
         "wake_clusters": ["durableClient", "http", "httpTrigger"],
     }
     assert answer["github"] == "401"

@@ -22,7 +22,7 @@ import psutil
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
-from tools.bench import clusters, memory, theirs
+from tools.bench import clusters, idle, memory, theirs
 from tools.bench.interval import interval_pass
 from tools.bench.meter import Meter, out
 from tools.bench.releases import Releases
@@ -35,7 +35,7 @@ from tools.sample import Repository
 
 FOLDER = STATE / "bench"
 ONE_CLUSTER = ("create", "chain", "webhook", "objects", "failing")
-ALL = (*ONE_CLUSTER, "sources", "releases", "memory", "clusters", "import")
+ALL = (*ONE_CLUSTER, "sources", "releases", "memory", "idle", "clusters", "import")
 
 
 async def _sources(sizes: list[int]) -> list[str]:
@@ -80,9 +80,11 @@ async def _registry() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _app(folder: Path) -> AsyncIterator[tuple[environment.Environment, Cluster, psutil.Process]]:
+async def _app(
+    folder: Path, timer: str = "*/1 * * * * *"
+) -> AsyncIterator[tuple[environment.Environment, Cluster, psutil.Process]]:
     """Our app with everything around it, its cluster, and its worker."""
-    env = await asyncio.to_thread(environment.up, folder, timer="*/1 * * * * *", host_arguments=("--no-replay-check",))
+    env = await asyncio.to_thread(environment.up, folder, timer=timer, host_arguments=("--no-replay-check",))
     cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
     try:
         worker = processes.running(folder, "host")
@@ -111,6 +113,17 @@ async def _one_cluster(only: set[str], sizes: list[int], beside: theirs.Figures)
         return meter.rows
 
 
+async def _idle() -> list[str]:
+    folder = FOLDER / "idle"
+    async with _app(folder, timer="") as (env, cluster, worker):
+        meter = Meter(env.kubeconfig, [worker], {})
+        Repository(folder / "work", env.git_root / "bench.git").create({"podinfo/objects.yaml": OBJECTS})
+        work = Work(cluster, env.git_url)
+        await work.prepare()
+        await idle.measure(env, work, meter)
+        return meter.rows
+
+
 async def _run(only: set[str], sizes: list[int]) -> list[str]:
     rows: list[str] = []
     beside: theirs.Figures = {}
@@ -124,6 +137,8 @@ async def _run(only: set[str], sizes: list[int]) -> list[str]:
         rows += await _releases([size for size in sizes if size <= 500])
     if "memory" in only:
         rows += await memory.measure(FOLDER / "memory")
+    if "idle" in only:
+        rows += await _idle()
     if "clusters" in only:
         for count in (10, 100):
             rows += await clusters.run(FOLDER / f"clusters-{count}", count)

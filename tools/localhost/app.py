@@ -8,10 +8,15 @@ import functools
 import importlib
 import inspect
 import sys
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+TIMES = 100_000
+"""Invocations of each function whose time is remembered: for measurements."""
 
 
 class App:
@@ -21,6 +26,8 @@ class App:
         self.functions = functions
         self.client: Callable[[], str] = lambda: "{}"
         self._timeout = timeout
+        self.times: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES))
+        """Seconds of the last invocations, by function."""
 
     @classmethod
     def load(cls, folder: Path, timeout: float) -> App:
@@ -53,9 +60,12 @@ class App:
         for binding in function.get_bindings():
             if binding.type == "durableClient":
                 arguments[binding.name] = self.client()
-        user = function.get_user_function()
-        async with asyncio.timeout(self._timeout):
-            if inspect.iscoroutinefunction(user):
-                return await user(**arguments)
-            work = functools.partial(contextvars.copy_context().run, user, **arguments)
-            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        user, began = function.get_user_function(), time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                if inspect.iscoroutinefunction(user):
+                    return await user(**arguments)
+                work = functools.partial(contextvars.copy_context().run, user, **arguments)
+                return await asyncio.get_running_loop().run_in_executor(threads, work)
+        finally:
+            self.times[function.get_function_name()].append(time.perf_counter() - began)

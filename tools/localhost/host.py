@@ -38,6 +38,7 @@ class Host:
         """Listen, then take up what an earlier start has left; the base URL."""
         server = web.Application(client_max_size=100 * 1024 * 1024)
         server.router.add_get("/admin/host/status", self._status)
+        server.router.add_get("/admin/invocations", self._invocations)
         self._api.add_to(server)
         for line in http.add_routes(server, self._app, self._keys, self._settings.route_prefix):
             log.info("%s", line)
@@ -72,6 +73,10 @@ class Host:
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response({"state": "Running", "functions": sorted(self._app.functions)})
+
+    async def _invocations(self, request: web.Request) -> web.Response:
+        """Seconds of the last invocations by function, for measurements."""
+        return web.json_response({name: list(times) for name, times in self._app.times.items()})
 
     async def _hello(self, request: web.Request) -> web.Response:
         return web.Response(text="The function app is running.\n")

@@ -1,7 +1,10 @@
-"""What Prometheus reads. Protected by a function key; a key of this function alone opens nothing else."""
+"""What others ask about the app: Prometheus, and `fluxless deploy`. Protected by function keys; that of one function
+opens nothing else.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 
 import azure.durable_functions as df
@@ -25,3 +28,15 @@ async def metrics(req: func.HttpRequest) -> func.HttpResponse:
         log.warning("metrics not given: %s", problem)
         words = "storage or configuration is at fault; see the app's log\n"
         return func.HttpResponse(words, status_code=503, mimetype=names.TEXT)
+
+
+@blueprint.route(route="api/check", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+async def check(req: func.HttpRequest) -> func.HttpResponse:
+    """Whether the app reaches its clusters, and the registries of `?registries=a.azurecr.io,b.azurecr.io`, as JSON."""
+    from fluxless.api.failure import Problem
+
+    hosts = [name.strip() for name in str(req.params.get("registries", "")).split(",") if name.strip()]
+    try:
+        return func.HttpResponse(json.dumps(await host.engine().check(hosts)), mimetype="application/json")
+    except Problem as problem:
+        return func.HttpResponse(f"{problem}\n", status_code=503, mimetype=names.TEXT)

@@ -1,0 +1,111 @@
+"""Does the app reach what it is there for? Each cluster and registry, and the role that is missing where it does not.
+
+`fluxless deploy` asks after a deployment, and anybody who has a key. Nothing is changed, and nothing is secret in the
+answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fluxless.api.failure import FailureClass, Problem
+from fluxless.api.kinds import KINDS
+from fluxless.identity import ACR, AKS, Identity
+from fluxless.kube.client import Cluster
+from fluxless.kube.errors import NoSuchKind
+from fluxless.oci.auth import Credentials
+from fluxless.oci.client import Registry
+from fluxless.oci.errors import NotInRegistry, RegistryRefused
+from fluxless.oci.reference import Repository
+
+WITHIN = 30.0
+"""Seconds for one cluster or registry."""
+CLUSTER_USER = "Azure Kubernetes Service Cluster User Role on the cluster"
+EVERYTHING = {"verb": "*", "group": "*", "resource": "*"}
+NOBODY_HAS = "fluxless/does-this-answer"
+"""A repository that need not be there: being told so takes a token that may pull."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Of one cluster or registry; `missing` is the role that it lacks, as far as that is the reason."""
+
+    name: str
+    ok: bool
+    message: str
+    missing: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the function answers."""
+        return asdict(self)
+
+
+async def clusters(names: Iterable[str], connect: Callable[[str], Awaitable[Cluster]]) -> list[Finding]:
+    """Whether each can be reached and worked on."""
+    return list(await asyncio.gather(*(_within(name, _cluster(name, connect)) for name in names)))
+
+
+async def registries(hosts: Iterable[str], identity: Callable[[], Identity]) -> list[Finding]:
+    """Whether each gives the identity a token that may pull."""
+    return list(await asyncio.gather(*(_within(host, _registry(host, identity)) for host in hosts)))
+
+
+async def _within(name: str, look: Awaitable[Finding]) -> Finding:
+    try:
+        async with asyncio.timeout(WITHIN):
+            return await look
+    except TimeoutError:
+        return Finding(name, False, f"no answer within {WITHIN:.0f} s")
+
+
+async def _cluster(name: str, connect: Callable[[str], Awaitable[Cluster]]) -> Finding:
+    try:
+        cluster = await connect(name)
+    except Problem as problem:
+        refused = problem.failures[0].cls is FailureClass.FORBIDDEN
+        return Finding(name, False, problem.failures[0].text(), CLUSTER_USER if refused else "")
+    try:
+        version = str((await cluster.request("GET", "/version")).get("gitVersion"))
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": EVERYTHING},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        may = (await cluster.request("POST", path, body=review)).get("status") or {}
+        kinds = [kind for kind in KINDS if kind.built]
+        missing = [kind.crd_name for kind in kinds if not await _served(cluster, kind.api_version, kind.kind)]
+    except Problem as problem:
+        refused = problem.failures[0].cls is FailureClass.FORBIDDEN
+        return Finding(name, False, problem.failures[0].text(), AKS.role if refused else "")
+    if not may.get("allowed"):
+        words = f"Kubernetes {version} answers, but the app may not do everything there, which applying anything takes"
+        return Finding(name, False, words, AKS.role)
+    if missing:
+        return Finding(name, False, f"Kubernetes {version} lacks {len(missing)} CRDs: run `fluxless install` there")
+    return Finding(name, True, f"Kubernetes {version}")
+
+
+async def _served(cluster: Cluster, api_version: str, kind: str) -> bool:
+    try:
+        await cluster.resource(api_version, kind)
+    except NoSuchKind:
+        return False
+    return True
+
+
+async def _registry(host: str, identity: Callable[[], Identity]) -> Finding:
+    try:
+        async with Registry(Repository(host, NOBODY_HAS), Credentials(identity=identity())) as registry:
+            await registry.tags()
+    except NotInRegistry:
+        return Finding(host, True, "gives a token")
+    except RegistryRefused as problem:
+        return Finding(host, False, problem.failures[0].text(), ACR.role)
+    except Problem as problem:
+        refused = problem.failures[0].cls is FailureClass.FORBIDDEN
+        return Finding(host, False, problem.failures[0].text(), ACR.role if refused else "")
+    return Finding(host, True, "gives a token")

@@ -1,0 +1,194 @@
+"""`fluxless deploy` from the package to the smoke test: the real command and the real SDK, against ARM and an app on
+127.0.0.1; the compiler is a small program of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fluxless.cli import deploy, smoke
+from fluxless.cli.app import app
+from fluxless.cli.arm import Azure
+from tests.support.arm import KEY, MASTER, TOKEN, Arm
+from tools.places import ROOT
+
+CLUSTER = "/subscriptions/s/resourceGroups/c/providers/Microsoft.ContainerService/managedClusters/dev"
+REGISTRY = "/subscriptions/s/resourceGroups/r/providers/Microsoft.ContainerRegistry/registries/Example"
+COMPILER = """#!/bin/sh
+test "$1" = build-params && test "$3" = --stdout || exit 9
+grep -q using "$2" || { echo "$2(1,1) : Error BCP000: no using" >&2; exit 1; }
+cat "$(dirname "$0")/compiled.json"
+"""
+
+
+@pytest.fixture
+def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
+    """Everything that the command needs: Azure, a compiler, a parameter file, a package."""
+    found = Arm()
+    url = found.start()
+    monkeypatch.setenv("FLUXLESS_ARM_ENDPOINT", url)
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}/identity")
+    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    monkeypatch.setattr(deploy, "azure", lambda name: Azure(name, app=lambda _: url, scm=lambda _: url))
+    monkeypatch.setattr("fluxless.cli.arm.POLL", 0.01)
+    monkeypatch.setattr(smoke, "PAUSE", 0.01)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "bicep").write_text(COMPILER)
+    (tmp_path / "bin" / "bicep").chmod(0o755)
+    values = {
+        "clusters": {"value": [{"name": "dev", "resourceId": CLUSTER}]},
+        "registries": {"value": [{"resourceId": REGISTRY}]},
+    }
+    compiled = {"templateJson": json.dumps({"resources": []}), "parametersJson": json.dumps({"parameters": values})}
+    (tmp_path / "bin" / "compiled.json").write_text(json.dumps(compiled))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "app.bicepparam").write_text("using 'main.bicep'\n")
+    (tmp_path / "app.zip").write_bytes(b"a package" * 200_000)
+    yield found
+    found.stop()
+
+
+def run(tmp_path: Path, *arguments: str, yes: bool = True) -> tuple[int, str]:
+    words = ["deploy", "-g", "fluxless", "--subscription", "s", "--parameters", str(tmp_path / "app.bicepparam")]
+    words += ["--package", str(tmp_path / "app.zip"), "--wait", "0", *(["--yes"] if yes else []), *arguments]
+    result = CliRunner().invoke(app, words)
+    for secret in (MASTER, KEY, TOKEN):
+        assert secret not in result.output
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_from_the_package_to_the_smoke_test(arm: Arm, tmp_path: Path) -> None:
+    code, text = run(tmp_path)
+    assert code == 0, text
+    assert f"package: {tmp_path / 'app.zip'}, 1.7 MiB" in text
+    for line in (
+        "- delete Microsoft.Web/sites/old + create Microsoft.Storage/storageAccounts/one ~ modify",
+        "properties.httpsOnly: false → true 1 resource(s) stay as they are",
+        "✔ the package is in place ✔ the host runs ✔ a webhook without a signature is refused (401)",
+        "✔ the timer ran 3 s ago ✔ cluster dev: Kubernetes v1.36.0 ✔ registry example.azurecr.io: gives a token",
+        "✔ the app does its work",
+    ):
+        assert line in text
+    (sent,) = [body for method, path, body in arm.requests if path.startswith("/api/publish")]
+    assert sent == (tmp_path / "app.zip").read_bytes()
+    (put,) = [body for method, _, body in arm.requests if method == "PUT"]
+    assert json.loads(put)["properties"]["mode"] == "Incremental"
+    assert json.loads(put)["properties"]["parameters"]["clusters"]["value"][0]["name"] == "dev"
+    assert arm.asked("/api/check") == ["GET /api/check?registries=example.azurecr.io"]
+
+
+def test_what_if_changes_nothing(arm: Arm, tmp_path: Path) -> None:
+    code, text = run(tmp_path, "--what-if")
+    assert code == 0
+    assert "- delete Microsoft.Web/sites/old" in text
+    assert {method for method, path, _ in arm.requests if "whatIf" not in path} <= {"GET"}
+
+
+def test_without_a_yes_nothing_is_deployed(arm: Arm, tmp_path: Path) -> None:
+    code, _ = run(tmp_path, yes=False)
+    assert code == 1
+    assert not [path for method, path, _ in arm.requests if method == "PUT"]
+
+
+def test_a_deployment_that_fails_says_the_innermost_reason(arm: Arm, tmp_path: Path) -> None:
+    inner = {
+        "error": {"code": "MissingSubscriptionRegistration", "message": "not registered: Microsoft.App", "target": "x"}
+    }
+    arm.failure = {
+        "code": "DeploymentFailed",
+        "message": "At least one resource deployment operation failed.",
+        "details": [{"code": "Conflict", "message": json.dumps(inner)}],
+    }
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "MissingSubscriptionRegistration (x): not registered: Microsoft.App" in text
+    assert "az provider register" in text
+    assert "At least one" not in text
+    assert not arm.asked("/api/publish")
+
+
+def test_a_package_that_cannot_be_built_is_told(arm: Arm, tmp_path: Path) -> None:
+    arm.build = {"status": 3, "status_text": "no matching distribution for pygit2"}
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "the package was not built: no matching distribution for pygit2" in text
+
+
+def test_roles_that_take_their_time_are_waited_for(arm: Arm, tmp_path: Path) -> None:
+    arm.missing_until = 3
+    code, text = run(tmp_path, "--wait", "20")
+    assert code == 0, text
+    assert len(arm.asked("/api/check")) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"webhook": 200}, "✗ a webhook without a signature is answered with 200"),
+        ({"host": {"state": "Error", "errors": ["no storage"]}}, "✗ the host does not run (200, Error): no storage"),
+        ({"heartbeat": None}, "✗ the timer ran never restart the app"),
+        ({"heartbeat": 500.0}, "✗ the timer ran 500 s ago"),
+        (
+            {"clusters": [{"name": "dev", "ok": False, "message": "403", "missing": "Cluster Admin on the cluster"}]},
+            "✗ cluster dev: 403 az role assignment create --assignee-object-id the-principal "
+            f'--assignee-principal-type ServicePrincipal --role "Cluster Admin" --scope {CLUSTER}',
+        ),
+        (
+            {
+                "registries": [
+                    {"name": "example.azurecr.io", "ok": False, "message": "401", "missing": "AcrPull on the registry"}
+                ]
+            },
+            f'--role "AcrPull" --scope {REGISTRY}',
+        ),
+    ],
+)
+def test_what_is_not_well_is_named_with_its_remedy(
+    arm: Arm, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    for name, value in change.items():
+        if hasattr(arm, name):
+            setattr(arm, name, value)
+        else:
+            arm.check[name] = value
+    code, text = run(tmp_path)
+    assert code == 1
+    assert words in text
+    assert "✗ not all is well" in text
+
+
+def test_a_mistake_in_the_parameters_is_the_compiler_s_to_tell(arm: Arm, tmp_path: Path) -> None:
+    (tmp_path / "app.bicepparam").write_text("param x = 1\n")
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "does not compile" in text
+    assert "BCP000" in text
+    assert not [one for one in arm.requests if one[1] != "/identity"]
+
+
+def test_without_a_compiler_nothing_begins(arm: Arm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "neither bicep nor az" in text
+
+
+def test_a_package_that_is_not_there_is_named(arm: Arm, tmp_path: Path) -> None:
+    (tmp_path / "app.zip").unlink()
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "app.zip" in text
+    assert "make package" in text
+
+
+def test_the_outputs_that_it_relies_on_are_those_of_the_bicep() -> None:
+    main = (ROOT / "infra" / "bicep" / "main.bicep").read_text()
+    for name in ("appName", "hostName", "identityPrincipalId"):
+        assert f"output {name} string" in main
