@@ -11,6 +11,7 @@ dashboards work unmodified (MT-5).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +53,13 @@ _INFO: dict[str, dict[str, str]] = {
         "chart_name": "spec.chart",
         "chart_version": "spec.version",
     },
-    "Receiver": {"webhook_path": "status.webhookPath"},
     "ImageRepository": {"image": "spec.image"},
     "ImagePolicy": {"source_name": "spec.imageRepositoryRef.name"},
     "ImageUpdateAutomation": {"source_name": "spec.sourceRef.name"},
 }
-"""By kind: labels, and the field that each is taken from."""
+"""By kind: labels, and the field that each is taken from. Flux's has the path of a Receiver as well: it is a secret."""
+_USER = re.compile(r"//[^/@]*@")
+"""Of a URL: a name and a password that somebody has put there."""
 
 
 async def read(
@@ -181,7 +183,7 @@ def _field(obj: Any, path: str) -> str:
     for step in path.split("."):
         known = obj or {}
         obj = known.get(step) if isinstance(known, dict) else dict(enumerate(known)).get(int(step))
-    return "" if obj is None else str(obj)
+    return "" if obj is None else _USER.sub("//", str(obj))
 
 
 def _queues(schedules: Mapping[str, Schedule]) -> Iterator[Metric]:

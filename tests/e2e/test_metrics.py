@@ -83,5 +83,5 @@ async def test_the_app_says_whether_it_reaches_its_clusters(hosted: Hosted) -> N
     assert 0 <= found["heartbeat"] < 60
     (cluster,) = found["clusters"]
     assert (cluster["name"], cluster["ok"], cluster["missing"]) == ("dev", True, "")
-    assert cluster["message"].startswith("Kubernetes v1.")
+    assert cluster["message"].startswith("Kubernetes v")
     assert found["registries"] == []  # no token goes to anybody but Azure's registries

@@ -168,6 +168,26 @@ def test_objects_are_told_as_flux_and_kube_state_metrics_tell_them() -> None:
     assert found["fluxless_heartbeat_age_seconds"] == [({}, 3.0)]
 
 
+def test_nothing_secret_is_shown() -> None:
+    repository = {
+        "apiVersion": "source.toolkit.fluxcd.io/v1",
+        "kind": "GitRepository",
+        "metadata": {"name": "repo", "namespace": "apps"},
+        "spec": {"url": "https://me:hunter2@example.com/org/repo"},
+    }
+    receiver = {
+        "apiVersion": "notification.toolkit.fluxcd.io/v1",
+        "kind": "Receiver",
+        "metadata": {"name": "push", "namespace": "apps"},
+        "spec": {},
+        "status": {"webhookPath": "/hook/1234"},
+    }
+    text = exposition.text(Total({}, {}), {"prod": world(repository, receiver)}, {}, 0.0)
+    assert 'url="https://example.com/org/repo"' in text
+    assert "hunter2" not in text
+    assert "/hook/" not in text
+
+
 def test_series_go_with_their_object_and_stay_while_nobody_knows() -> None:
     metrics.RECONCILE_DURATION.observe(0.2, *WEB)
     metrics.RECONCILE_DURATION.observe(0.2, *OLD)
