@@ -35,13 +35,19 @@ class Panel:
     """One panel; `queries` are (legend, PromQL)."""
 
     title: str
-    kind: str
-    width: int
-    height: int
     queries: tuple[tuple[str, str], ...]
     meaning: str = ""
     unit: str = "short"
     thresholds: tuple[tuple[str, float | None], ...] = ()
+    kind: str = "timeseries"
+    width: int = 12
+    height: int = 8
+
+
+def _stat(title: str, query: str, meaning: str = "", unit: str = "short", red_from: float | None = None) -> Panel:
+    """One number."""
+    thresholds = () if red_from is None else (("green", None), ("red", red_from))
+    return Panel(title, (("", query),), meaning, unit, thresholds, "stat", 4, 4)
 
 
 def _rate(metric: str, by: str, more: str = "") -> str:
@@ -58,53 +64,37 @@ def _share(metric: str) -> str:
 
 
 STEPS = "controller_runtime_reconcile_time_seconds"
-GOOD_AT_ZERO = (("green", None), ("red", 1.0))
 PANELS = (
-    Panel("Objects", "stat", 4, 4, (("", count(INFO)),), "Flux objects in the chosen clusters and namespaces."),
-    Panel("Not ready", "stat", 4, 4, (("", count(info(ready="False"))),), thresholds=GOOD_AT_ZERO),
-    Panel("Suspended", "stat", 4, 4, (("", count(info(suspended="true"))),)),
-    Panel(
+    _stat("Objects", count(INFO), "Flux objects in the chosen clusters and namespaces."),
+    _stat("Not ready", count(info(ready="False")), red_from=1.0),
+    _stat("Suspended", count(info(suspended="true"))),
+    _stat(
         "Clusters away",
-        "stat",
-        4,
-        4,
-        (("", f"count(fluxless_cluster_up{{{MINE}}} == 0) or vector(0)"),),
+        count(f"fluxless_cluster_up{{{MINE}}} == 0"),
         "Clusters that do not answer the app.",
-        thresholds=GOOD_AT_ZERO,
+        red_from=1.0,
     ),
-    Panel(
+    _stat(
         "Heartbeat",
-        "stat",
-        4,
-        4,
-        (("", "max(fluxless_heartbeat_age_seconds)"),),
+        "max(fluxless_heartbeat_age_seconds)",
         "Seconds since the timer last ran. While it is silent, only webhooks start work.",
         "s",
-        (("green", None), ("red", 120.0)),
+        120.0,
     ),
-    Panel("Workers", "stat", 4, 4, (("", "count(process_resident_memory_bytes) or vector(0)"),)),
-    Panel("Objects that are not ready", "table", 24, 8, (("", info(ready="False")),)),
+    _stat("Workers", count("process_resident_memory_bytes")),
+    Panel("Objects that are not ready", (("", info(ready="False")),), kind="table", width=WIDTH),
     Panel(
         "Steps by result",
-        "timeseries",
-        12,
-        8,
         (("{{cluster}} {{result}}", _rate("controller_runtime_reconcile_total", "cluster, result")),),
         unit="ops",
     ),
     Panel(
         "Failed steps by kind",
-        "timeseries",
-        12,
-        8,
         (("{{cluster}} {{controller}}", _rate("controller_runtime_reconcile_errors_total", "cluster, controller")),),
         unit="ops",
     ),
     Panel(
         "How long steps take",
-        "timeseries",
-        12,
-        8,
         tuple(
             (f"{{{{controller}}}} p{int(100 * share)}", _quantile(share, STEPS, "controller")) for share in (0.5, 0.95)
         ),
@@ -112,9 +102,6 @@ PANELS = (
     ),
     Panel(
         "The slowest objects",
-        "timeseries",
-        12,
-        8,
         (
             (
                 "{{cluster}} {{kind}} {{name}}",
@@ -130,24 +117,15 @@ PANELS = (
     ),
     Panel(
         "At work or held back",
-        "timeseries",
-        12,
-        8,
         (("{{cluster}} {{name}}", f"sum by (cluster, name) (workqueue_depth{{{MINE}}})"),),
     ),
     Panel(
         "Requests to API servers",
-        "timeseries",
-        12,
-        8,
         (("{{cluster}} {{code}}", _rate("rest_client_requests_total", "cluster, code")),),
         unit="reqps",
     ),
     Panel(
         "Webhooks by answer",
-        "timeseries",
-        12,
-        8,
         (
             (
                 "{{code}}",
@@ -159,17 +137,11 @@ PANELS = (
     ),
     Panel(
         "How long webhooks wait",
-        "timeseries",
-        12,
-        8,
         (("p95 {{code}}", _quantile(0.95, "gotk_receiver_http_request_duration_seconds", "code", "")),),
         unit="s",
     ),
     Panel(
         "Caches: share of hits",
-        "timeseries",
-        12,
-        8,
         (
             ("artifacts", _share("gotk_cache_events_total")),
             ("tokens", _share("gotk_token_cache_events_total")),
@@ -178,9 +150,6 @@ PANELS = (
     ),
     Panel(
         "Memory of workers",
-        "timeseries",
-        12,
-        8,
         (("{{worker}}", "process_resident_memory_bytes"),),
         "An instance has 2,048 MB, shared with the host.",
         "bytes",

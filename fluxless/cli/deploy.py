@@ -39,7 +39,7 @@ def deploy(
     package: Annotated[Path | None, typer.Option(help="A zip that is there already (make package).")] = None,
     only_what_if: Annotated[bool, typer.Option("--what-if", help="Say what would change, and end.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    skip_smoke_test: Annotated[bool, typer.Option(help="End after the deployment.")] = False,
+    skip_smoke_test: Annotated[bool, typer.Option("--skip-smoke-test", help="End after the deployment.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds that roles and the app may take.")] = 300.0,
 ) -> None:
     """Deploy Fluxless to Azure: package, what-if, deployment, smoke test."""
