@@ -7,6 +7,7 @@ answer.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from fluxless.oci.client import Registry
 from fluxless.oci.errors import NotInRegistry, RegistryRefused
 from fluxless.oci.reference import Repository
 
+HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
+"""A host and nothing else: what is asked becomes part of a URL."""
 WITHIN = 30.0
 """Seconds for one cluster or registry."""
 CLUSTER_USER = "Azure Kubernetes Service Cluster User Role on the cluster"
@@ -48,9 +51,19 @@ async def clusters(names: Iterable[str], connect: Callable[[str], Awaitable[Clus
     return list(await asyncio.gather(*(_within(name, _cluster(name, connect)) for name in names)))
 
 
-async def registries(hosts: Iterable[str], identity: Callable[[], Identity]) -> list[Finding]:
-    """Whether each gives the identity a token that may pull."""
-    return list(await asyncio.gather(*(_within(host, _registry(host, identity)) for host in hosts)))
+async def registries(
+    hosts: Iterable[str], identity: Callable[[], Identity], suffixes: tuple[str, ...]
+) -> list[Finding]:
+    """Whether each gives the identity a token that may pull. Only hosts with a suffix of Azure's registries are asked:
+    no token goes to anybody else.
+    """
+
+    async def look(host: str) -> Finding:
+        if not HOST.match(host) or not host.partition(":")[0].endswith(suffixes):
+            return Finding(host[:100], False, f"is no Azure container registry: its name ends in {', '.join(suffixes)}")
+        return await _within(host, _registry(host, identity))
+
+    return list(await asyncio.gather(*(look(host) for host in hosts)))
 
 
 async def _within(name: str, look: Awaitable[Finding]) -> Finding:

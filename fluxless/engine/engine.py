@@ -241,16 +241,15 @@ class Engine:
 
     async def check(self, registries: Iterable[str]) -> dict[str, Any]:
         """Whether the app lives and reaches what it is there for: `{heartbeat, clusters, registries}`; see `access.py`.
-
-        Only registries of Azure are asked, and by their own suffix: no token goes anywhere else. Raises
-        `StoreUnavailable`.
+        Raises `StoreUnavailable`.
         """
         settings = self.services.settings
-        hosts = [host for host in registries if host.endswith(settings.acr_suffixes)]
         silence, clusters, reached = await asyncio.gather(
             self.silence(),
             access.clusters(self.clusters, self.cluster),
-            access.registries(hosts, lambda: credential(settings.identity_client_id or None)),
+            access.registries(
+                registries, lambda: credential(settings.identity_client_id or None), settings.acr_suffixes
+            ),
         )
         return {
             "heartbeat": silence if math.isfinite(silence) else None,

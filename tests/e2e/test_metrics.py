@@ -84,4 +84,7 @@ async def test_the_app_says_whether_it_reaches_its_clusters(hosted: Hosted) -> N
     (cluster,) = found["clusters"]
     assert (cluster["name"], cluster["ok"], cluster["missing"]) == ("dev", True, "")
     assert cluster["message"].startswith("Kubernetes v")
-    assert found["registries"] == []  # no token goes to anybody but Azure's registries
+    assert [(one["name"], one["ok"]) for one in found["registries"]] == [
+        ("attacker.example", False),
+        ("127.0.0.1:5000", False),
+    ]  # no token goes to anybody but Azure's registries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -56,6 +57,9 @@ async def test_nobody_there_is_no_missing_role(tmp_path: Path) -> None:
     assert (found.ok, found.missing) == (False, "")
 
 
+LOCAL = ("127.0.0.1",)
+
+
 class Identified:
     """The app's identity, or one that Entra has no token for."""
 
@@ -93,10 +97,31 @@ async def acr() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_registry_that_refuses_lacks_acr_pull(acr: str, known: bool) -> None:
-    (found,) = await access.registries([acr], lambda: Identified(known))  # type: ignore[arg-type, return-value]
+    (found,) = await access.registries([acr], lambda: Identified(known), LOCAL)  # type: ignore[arg-type, return-value]
     assert (found.name, found.ok, found.missing) == (acr, False, "AcrPull on the registry")
 
 
 async def test_a_repository_that_is_not_there_is_answer_enough(registry: str) -> None:
-    (found,) = await access.registries([registry], Identified)  # type: ignore[arg-type]
+    (found,) = await access.registries([registry], Identified, LOCAL)  # type: ignore[arg-type]
     assert (found.ok, found.missing) == (True, "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "attacker.example",
+        "attacker.example/.azurecr.io",
+        "attacker.example?.azurecr.io",
+        "attacker.example#.azurecr.io",
+        "user@attacker.example/x.azurecr.io",
+        "attacker.example\\.azurecr.io",
+        "",
+    ],
+)
+async def test_no_token_goes_to_anybody_else(host: str) -> None:
+    def never() -> Any:
+        raise AssertionError("nobody may be asked")
+
+    (found,) = await access.registries([host], never, (".azurecr.io",))
+    assert (found.ok, found.missing) == (False, "")
+    assert "is no Azure container registry" in found.message
