@@ -38,10 +38,16 @@ LINE = 1.0
 """KB of telemetry of one line or span; a heartbeat at each tick, and one of each for every object of a push."""
 SAMPLED = 5.0
 """Requests a second and instance that are kept at most."""
-PODS = ("source", "kustomize", "helm", "notification", "image-reflector", "image-automation")
-POD_CPU = 0.1
+PODS = {
+    "source-controller": 0.05,
+    "kustomize-controller": 0.1,
+    "helm-controller": 0.1,
+    "notification-controller": 0.1,
+    "image-reflector-controller": 0.1,
+    "image-automation-controller": 0.1,
+}
 POD_MEMORY = 64.0
-"""What each of Flux's controllers requests by its own manifests: CPUs, MiB."""
+"""What Flux's controllers request by the Deployments in their repositories: CPUs, and MiB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +183,5 @@ def amounts(quantities: Mapping[str, float], known: Mapping[str, Price]) -> dict
 
 def share_of_nodes(clusters: int, node_cpus: float, node_memory: float) -> float:
     """Nodes that Flux's pods ask for, of all clusters together: by CPU or memory (MiB), whichever is more of a node."""
-    cpu, memory = len(PODS) * POD_CPU / node_cpus, len(PODS) * POD_MEMORY / node_memory
+    cpu, memory = sum(PODS.values()) / node_cpus, len(PODS) * POD_MEMORY / node_memory
     return clusters * max(cpu, memory)

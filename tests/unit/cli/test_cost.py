@@ -106,7 +106,7 @@ def test_the_example_names_every_price_and_none_is_made_up() -> None:
 
 
 def test_pods_of_flux_share_a_node_by_what_is_scarcer() -> None:
-    assert costs.share_of_nodes(1, 6, 1e9) == pytest.approx(0.1)
+    assert costs.share_of_nodes(1, 5.5, 1e9) == pytest.approx(0.1)
     assert costs.share_of_nodes(2, 1e9, 384) == pytest.approx(2.0)
 
 
