@@ -1,5 +1,6 @@
 """A token that cannot be had: the error of the real SDK, with the identity, the scope and the role."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from fluxless.api.failure import Problem
-from fluxless.identity import ROLES, credential
+from fluxless.identity import ACR, ROLES, credential
 
 
 @pytest_asyncio.fixture
@@ -44,3 +45,31 @@ async def test_the_error_names_identity_scope_and_role(no_such_identity: None, s
     assert "FLUXLESS_IDENTITY_CLIENT_ID" in failure.next_step
     assert ("needs" in failure.next_step) == (role is not None)
     assert (role or "") in failure.next_step
+
+
+@pytest.mark.parametrize(("client_id", "asked"), [(None, None), ("client-1", "client-1")])
+async def test_the_system_assigned_identity_has_no_name_and_a_user_assigned_one_has(
+    monkeypatch: pytest.MonkeyPatch, client_id: str | None, asked: str | None
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def give(request: web.Request) -> web.Response:
+        seen.append(dict(request.query))
+        token = {"access_token": f"token-{len(seen)}", "resource": request.query["resource"]}
+        return web.json_response(token | {"expires_on": str(int(time.time()) + 86400)})
+
+    app = web.Application()
+    app.router.add_get("/msi/token", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{runner.addresses[0][1]}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    credential.cache_clear()
+    assert credential(client_id) is credential(client_id)
+    identity = credential(client_id)
+    async with identity.sdk:
+        assert [await identity.token(ACR.scope) for _ in range(2)] == ["token-1", "token-1"]
+    assert [query.get("client_id") for query in seen] == [asked]
+    credential.cache_clear()
+    await runner.cleanup()
