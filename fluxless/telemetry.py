@@ -21,8 +21,8 @@ from fluxless.identity import blocking
 log = logging.getLogger("fluxless.telemetry")
 NAME = "fluxless"
 """The cloud role by which Application Insights tells the app from others."""
-LOUD = ("azure.core.pipeline.policies.http_logging_policy", "azure.monitor.opentelemetry")
-"""Loggers that would tell each export as a trace of its own."""
+EXPORTER = "azure.monitor.opentelemetry"
+"""Its logger would tell of every export that is tried again."""
 LAST_SECONDS = 2.0
 """What closing waits for the rest to be sent."""
 
@@ -107,8 +107,7 @@ class Tracer:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        for name in LOUD:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(EXPORTER).setLevel(logging.ERROR)
         self._resource = Resource({SERVICE_NAME: NAME})
         exporter = AzureMonitorTraceExporter(
             connection_string=self._connection,

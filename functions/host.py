@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from functools import lru_cache
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 """Azure's own app setting."""
+LOUD = ("azure", "msal")
+"""Loggers of SDKs that tell every request, headers and all: that would be most of what telemetry costs."""
+for _name in LOUD:
+    logging.getLogger(_name).setLevel(logging.WARNING)
 HEARTBEAT_OVERDUE = 120.0
 """Seconds without a heartbeat after which any caller starts the work that the timer should have started."""
 

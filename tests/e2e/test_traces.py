@@ -50,3 +50,4 @@ async def test_a_push_is_one_trace_from_webhook_to_objects(hosted: Hosted, user:
     line = next(one for one in hosted.log().splitlines() if f"kind=Kustomization namespace={user.namespace}" in one)
     assert " name=app " in line
     assert f"revision=main@sha1:{commit}" in hosted.log()
+    assert "azure.core.pipeline" not in hosted.log()  # SDKs would tell every request

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--no-replay-check", action="store_true", help="do not run every orchestrator step twice")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("azure", "aiohttp.access", "urllib3"):
+    for noisy in ("aiohttp.access", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     asyncio.run(_run(options))
 

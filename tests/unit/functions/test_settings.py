@@ -55,3 +55,13 @@ def test_kinds_of_the_custom_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUXLESS_CUSTOM_STAGE_KINDS", "rbac.authorization.k8s.io/Role, /Secret")
     kinds = reconciliation.read().custom_stage_kinds
     assert kinds == (("rbac.authorization.k8s.io", "Role"), ("", "Secret"))
+
+
+def test_sdks_do_not_tell_every_request() -> None:
+    import logging
+
+    from functions import host
+
+    for name in (*host.LOUD, "azure.core.pipeline.policies.http_logging_policy", "azure.identity.aio"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+        assert logging.getLogger(name).isEnabledFor(logging.WARNING)
