@@ -85,9 +85,30 @@ asyncio.run(main(sys.argv[1] or None))
 """In a process of its own: aiohttp reads whom to trust when it is imported."""
 
 
-async def _ask(client_id: str) -> dict[str, Any]:
+ROTATED = """
+import asyncio, json, os, time
+from pathlib import Path
+from unittest import mock
+from fluxless.identity import ACR, credential
+
+async def main():
+    identity, now = credential(), time.time
+    tokens = [await identity.token(ACR.scope)]
+    Path(os.environ["AZURE_FEDERATED_TOKEN_FILE"]).write_text("the next token of the pod")
+    tokens.append(await identity.token(ACR.scope))
+    with mock.patch("time.time", lambda: now() + 4000):
+        tokens.append(await identity.token(ACR.scope))
+    await identity.sdk.close()
+    print(json.dumps({"tokens": tokens}))
+
+asyncio.run(main())
+"""
+"""Likewise; more than an hour passes, after which Entra's token is of no use, and the pod's is another."""
+
+
+async def _ask(*arguments: str, script: str = SCRIPT) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SCRIPT, client_id), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", script, *arguments), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     printed, _ = await asyncio.wait_for(process.communicate(), 60)
     found: dict[str, Any] = json.loads(printed)
@@ -103,6 +124,12 @@ async def test_the_token_of_the_pod_earns_one_of_entra(entra: Entra, client_id: 
     for form in entra.asked:
         assert (form["client_assertion"], form["client_id"]) == ("the token of the pod", used)
         assert form["scope"] == ACR.scope
+
+
+async def test_a_rotated_token_of_the_pod_is_read_anew(entra: Entra) -> None:
+    answer = await _ask(script=ROTATED)
+    assert answer["tokens"] == ["token-1", "token-1", "token-2"]  # a file that is new costs nothing before it is needed
+    assert [form["client_assertion"] for form in entra.asked] == ["the token of the pod", "the next token of the pod"]
 
 
 async def test_an_identity_that_does_not_trust_the_account_is_named(entra: Entra) -> None:
