@@ -16,7 +16,7 @@ import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
 _WORDS = """
-any array base64 bool concat contains deployment empty endsWith environment first flatten format guid if
+any array base64 bool concat contains deployment empty endsWith environment filter first flatten format guid if
 indexOf int intersection items join json last length loadFileAsBase64 loadJsonContent loadTextContent max min
 newGuid padLeft range reference replace resourceGroup resourceId skip split startsWith string subscription
 subscriptionResourceId substring sys take tenant tenantResourceId toLower toUpper trim union uniqueString uri
@@ -234,6 +234,8 @@ def _resolve(file: File, node: Node, local: frozenset[str]) -> None:
         pair = next((child for child in node.children if child.type == "for_loop_parameters"), None)
         bound = [_text(child) for child in pair.named_children] if pair is not None else names[:1]
         local = local | frozenset(bound)
+    elif node.type == "lambda_expression" and node.children[0].type == "identifier":
+        local = local | {_text(node.children[0])}
     elif node.type == "identifier" and not _declares(node):
         name = _text(node)
         if name not in file.symbols and name not in local and name not in FUNCTIONS:

@@ -20,6 +20,16 @@ param replicas int = 1
 @description('App settings by name.')
 param settings object
 
+// Without a host id of its own the host is called by its replica: each would have its own function keys and locks of timers.
+var given = union({
+  AzureFunctionsWebHost__hostid: name
+}, settings)
+
+// Container Apps hands references to a vault on as they are written. They become secrets that it fetches with the identity;
+// one that names no SecretUri is refused as an address.
+var ofVault = '@Microsoft.KeyVault('
+var referred = filter(items(given), one => startsWith(string(one.value), ofVault))
+
 resource managed 'Microsoft.App/managedEnvironments@2024-03-01' = {
   name: '${name}-environment'
   location: location
@@ -64,6 +74,11 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
           identity: identityId
         }
       ]
+      secrets: [for secret in referred: {
+        name: toLower(replace(secret.key, '_', '-'))
+        keyVaultUrl: replace(replace(string(secret.value), '${ofVault}SecretUri=', ''), ')', '')
+        identity: identityId
+      }]
     }
     template: {
       terminationGracePeriodSeconds: 120
@@ -75,9 +90,10 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
             cpu: json('1.0')
             memory: '2Gi'
           }
-          env: [for setting in items(settings): {
+          env: [for setting in items(given): {
             name: setting.key
-            value: string(setting.value)
+            value: startsWith(string(setting.value), ofVault) ? null : string(setting.value)
+            secretRef: startsWith(string(setting.value), ofVault) ? toLower(replace(setting.key, '_', '-')) : null
           }]
           probes: [
             {

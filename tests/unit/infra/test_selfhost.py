@@ -9,12 +9,16 @@ from typing import Any
 import yaml
 
 from functions import settings
-from tools import package
+from tools import bicep, package
 from tools.places import ROOT
 
 FOLDER = ROOT / "infra" / "selfhost"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
-OF_THE_HOST = ("AzureWebJobs", "AzureFunctionsJobHost__", "FUNCTIONS_WORKER_RUNTIME", "ASPNETCORE_URLS", "HOME")
+CONTAINER_APP = ROOT / "infra" / "bicep" / "modules" / "container-app.bicep"
+OF_THE_HOST = (
+    *("AzureWebJobs", "AzureFunctionsJobHost__", "AzureFunctionsWebHost__"),
+    *("FUNCTIONS_WORKER_RUNTIME", "ASPNETCORE_URLS", "HOME"),
+)
 """Settings that Azure Functions itself reads."""
 
 
@@ -59,8 +63,7 @@ def test_it_runs_as_nobody_on_a_port_that_nobody_must_be_root_for() -> None:
     assert f"ASPNETCORE_URLS=http://+:{port}" in DOCKERFILE
     assert container()["ports"][0]["containerPort"] == int(port)
     assert of("Deployment")["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == int(user)
-    bicep = (ROOT / "infra" / "bicep" / "modules" / "container-app.bicep").read_text()
-    assert f"targetPort: {port}" in bicep
+    assert f"targetPort: {port}" in CONTAINER_APP.read_text()
 
 
 def test_every_setting_is_read_by_somebody() -> None:
@@ -73,6 +76,35 @@ def test_every_setting_is_read_by_somebody() -> None:
 def test_nothing_secret_is_in_it() -> None:
     assert not [one for one in documents() if one["kind"] == "Secret"]
     assert not re.search(r"AccountKey|SharedAccess|password", DOCKERFILE + str(documents()), re.IGNORECASE)
+
+
+def test_the_host_has_a_name_that_outlives_its_replicas() -> None:
+    name = of("ConfigMap")["data"]["AzureFunctionsWebHost__hostid"]
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+    assert len(name) <= 32  # the host cuts what is longer
+    text = CONTAINER_APP.read_text()
+    assert re.search(r"union\(\{\s+AzureFunctionsWebHost__hostid: name\s+\}, settings\)", text)
+    assert "items(settings)" not in text
+    assert "name: take('${name}-${suffix}', 32)" in (ROOT / "infra" / "bicep" / "main.bicep").read_text()
+
+
+def test_a_reference_to_the_vault_is_no_setting_but_a_secret() -> None:
+    """Container Apps would hand the text of the reference on, and the app would take that for the secret."""
+    properties = bicep.read(CONTAINER_APP).resources["app"].body["properties"]
+    (variable,) = properties["template"]["containers"][0]["env"]
+    assert variable["value"] == bicep.Either(None, bicep.COMPUTED)
+    assert variable["secretRef"] == bicep.Either(bicep.COMPUTED, None)
+    (secret,) = properties["configuration"]["secrets"]
+    assert set(secret) == {"name", "keyVaultUrl", "identity"}
+    text = CONTAINER_APP.read_text()
+    written = re.findall(r"'(@Microsoft\.KeyVault\()(SecretUri=)[^']+\)'", (ROOT / "docs" / "azure.md").read_text())
+    assert written  # as the page tells users to write it
+    for start, key in written:
+        assert f"var ofVault = '{start}'" in text
+        assert f"'${{ofVault}}{key}'" in text
+    of_variable = "toLower(replace(setting.key, '_', '-'))"
+    assert of_variable in text
+    assert of_variable.replace("setting", "secret") in text
 
 
 def test_the_pod_gets_its_identity_by_federation() -> None:
