@@ -117,7 +117,16 @@ def test_the_pod_gets_its_identity_by_federation() -> None:
     assert not [name for name in storage if name.endswith("__credential")]  # would be another identity than the pod's
 
 
-def test_what_may_write_writes_to_tmp() -> None:
+def test_the_folders_that_are_written_to_are_writable() -> None:
+    (user,) = re.findall(r"^USER (\d+:\d+)$", DOCKERFILE, re.MULTILINE)
+    owner, group = user.split(":")
+    (made,) = re.findall(rf"^RUN install --directory --owner {owner} --group {group} (\S+)$", DOCKERFILE, re.MULTILINE)
     assert container()["securityContext"]["readOnlyRootFilesystem"] is True
-    assert [mount["mountPath"] for mount in container()["volumeMounts"]] == ["/tmp"]
+    assert [mount["mountPath"] for mount in container()["volumeMounts"]] == ["/tmp", made]
+    assert made == "/azure-functions-host/Secrets"  # the host's folder with `Secrets`, on Linux in this spelling
+    pod = of("Deployment")["spec"]["template"]["spec"]
+    assert {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume} == {
+        mount["name"] for mount in container()["volumeMounts"]
+    }
+    assert pod["securityContext"]["fsGroup"] == int(group)
     assert "HOME=/tmp" in DOCKERFILE
