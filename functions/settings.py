@@ -19,8 +19,15 @@ class AppSetting:
     meaning: str
 
     def read(self) -> str:
-        """What the environment says, where Functions puts app settings; the default for an empty one."""
-        return os.environ.get(self.name, "").strip() or self.default
+        """What the environment says, where Functions puts app settings; the default for an empty one. Raises `Problem`
+        for a reference to a vault that was not resolved: its text, which anybody can guess, must not pass for a secret.
+        """
+        text = os.environ.get(self.name, "").strip()
+        if text.startswith("@Microsoft.KeyVault("):
+            words = f"{self.name} refers to a vault, and nobody has resolved it"
+            step = "give the app's identity the role Key Vault Secrets User on the vault, and check the SecretUri"
+            raise Problem(Failure(FailureClass.FORBIDDEN, words, next_step=step))
+        return text or self.default
 
     def on(self) -> bool:
         """A switch. Raises `Problem` for anything but true and false."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
 OPEN = func.AuthLevel.ANONYMOUS
+FAULT = "not taken: storage or configuration is at fault; see the app's log, then deliver again"
 _telling: set[asyncio.Task[None]] = set()
 """The sender does not wait for it."""
 EVENT_GRID_ORIGIN = "eventgrid.azure.net"
@@ -62,8 +63,8 @@ async def azure_devops(req: func.HttpRequest, client: df.DurableOrchestrationCli
     """A push to Azure DevOps."""
     from fluxless.engine.doors.git_hosts import azure_devops as door
 
-    secret = settings.AZUREDEVOPS_WEBHOOK_SECRET.read()
-    return await _door(client, req, lambda: door(_headers(req), req.get_body(), secret))
+    setting = settings.AZUREDEVOPS_WEBHOOK_SECRET
+    return await _door(client, req, lambda: door(_headers(req), req.get_body(), setting.read()))
 
 
 @blueprint.route(route="api/hooks/acr", methods=["POST"], auth_level=OPEN)
@@ -105,7 +106,11 @@ async def cluster_changed(req: func.HttpRequest, client: df.DurableOrchestration
     from fluxless.engine.doors.cluster import admission
 
     cluster, token = (str(req.route_params.get(name, "")) for name in ("cluster", "token"))
-    answer = admission(cluster, token, req.get_body(), settings.PUSH_SECRET.read())
+    try:
+        answer = admission(cluster, token, req.get_body(), settings.PUSH_SECRET.read())
+    except Problem as problem:
+        log.warning("cluster=%s not told by its API server: %s", cluster[:63], problem)
+        return _text(503, FAULT)
     try:
         if answer.keys and cluster in host.engine().clusters:
             await asyncio.wait_for(wake_news(client, [cluster]), 0.5)
@@ -175,7 +180,7 @@ async def _answer(
             await wake_overdue(client)
     except Problem as problem:
         log.warning("webhook not taken: %s", problem)
-        return _text(503, "not taken: storage or configuration is at fault; see the app's log, then deliver again")
+        return _text(503, FAULT)
     if answer.kind != names.TEXT:
         return func.HttpResponse(answer.text, status_code=answer.status, mimetype=answer.kind)
     return _text(answer.status, answer.text)

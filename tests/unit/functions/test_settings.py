@@ -65,3 +65,10 @@ def test_sdks_do_not_tell_every_request() -> None:
     for name in (*host.LOUD, "azure.core.pipeline.policies.http_logging_policy", "azure.identity.aio"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
         assert logging.getLogger(name).isEnabledFor(logging.WARNING)
+
+
+def test_a_reference_to_a_vault_that_nobody_has_resolved_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://example.vault.azure.net/secrets/github)"
+    monkeypatch.setenv(settings.GITHUB_WEBHOOK_SECRET.name, reference)
+    with pytest.raises(Problem, match=r"FLUXLESS_GITHUB_WEBHOOK_SECRET refers to a vault.*Key Vault Secrets User"):
+        settings.GITHUB_WEBHOOK_SECRET.read()
