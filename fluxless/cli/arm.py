@@ -14,29 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.cli import publishing
+from fluxless.cli.refusals import failed, of_sdk, problem
 from fluxless.identity import blocking
-from fluxless.transport import session
+from fluxless.transport import session, words
 
 T = TypeVar("T")
 ARM = "https://management.azure.com"
 SCOPE = f"{ARM}/.default"
 WEB = "2023-12-01"
 """API version of Microsoft.Web."""
-BUILD_WITHIN = 900.0
-"""Seconds for installing the Python packages."""
 POLL = 3.0
-BUILT, BROKEN = {4}, {3, 5, 6}
-"""States of a deployment of Kudu: success; failure, conflict, partial success."""
-STEPS = {
-    "AuthorizationFailed": "it takes Contributor and Role Based Access Control Administrator on the resource group",
-    "MissingSubscriptionRegistration": "register the provider that is named: az provider register --namespace <name>",
-    "RequestDisallowedByPolicy": "a policy of your organisation forbids it; ask its owner, or change the parameter",
-    "RoleAssignmentUpdateNotPermitted": "a role assignment of a deleted identity is in the way: delete it",
-    "VaultAlreadyExists": "a deleted vault keeps its name: recover it, or choose another `name`",
-    "SubscriptionIsOverQuotaForSku": "ask for more quota in the region, or deploy to another",
-    "InvalidTemplateDeployment": "correct what is named",
-}
+"""Seconds between two looks at an operation of ARM."""
+KEYS_WITHIN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ class Azure:
                 group, name, _body(template), polling_interval=POLL, **self._plain
             ).result()
             if found.error:
-                raise _failed(found.error.as_dict())
+                raise failed(found.error.as_dict())
             return [change.as_dict() for change in found.changes or []]
 
         return await self._with_client(ask)
@@ -94,37 +84,26 @@ class Azure:
 
         return await self._with_client(ask)
 
-    async def publish(self, host: str, package: Path) -> None:
-        """Upload the package and wait until its Python packages are installed. Raises `Problem`."""
-        headers = {"Authorization": f"Bearer {await self._token()}", "Content-Type": "application/zip"}
-        data = await asyncio.to_thread(package.read_bytes)
-        async with session(timeout=BUILD_WITHIN) as http:
-            url = f"{self._scm(host)}/api/publish?RemoteBuild=true"
-            async with http.post(url, data=data, headers=headers) as answer:
-                text = (await answer.text()).strip().strip('"')
-                if answer.status not in {200, 202}:
-                    raise _problem(f"the package was not taken ({answer.status}): {text[:500]}", "deploy again")
-            async with asyncio.timeout(BUILD_WITHIN):
-                while True:
-                    where = f"{self._scm(host)}/api/deployments/{text or 'latest'}"
-                    async with http.get(where, headers=headers) as answer:
-                        found = await answer.json(content_type=None) if answer.status == 200 else {}
-                    if found.get("status") in BUILT:
-                        return
-                    if found.get("status") in BROKEN:
-                        said = str(found.get("status_text") or found.get("message") or "no reason was given")
-                        raise _problem(f"the package was not built: {said[:1000]}", f"its log is at {where}/log")
-                    await asyncio.sleep(POLL)
+    async def publish(self, host: str, package: Path, within: float) -> None:
+        """Upload the package, and wait until its Python packages are installed (`publishing.py`). Raises `Problem`."""
+        await publishing.publish(self._scm(host), await self._token(), package, within)
 
     async def keys(self, group: str, app: str) -> tuple[str, str]:
         """The master key and a function key of the app. Raises `Problem`."""
         path = f"/subscriptions/{self._subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{app}"
         url = f"{self._arm}{path}/host/default/listkeys?api-version={WEB}"
         headers = {"Authorization": f"Bearer {await self._token()}"}
-        async with session(timeout=30.0) as http, http.post(url, headers=headers) as answer:
-            found = await answer.json(content_type=None)
-            if answer.status != 200:
-                raise _failed(found.get("error") or {"code": str(answer.status)})
+        import aiohttp
+
+        try:
+            async with session(timeout=KEYS_WITHIN) as http, http.post(url, headers=headers) as answer:
+                status, found = answer.status, await answer.json(content_type=None)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            text = f"ARM does not give the keys of {app}: {words(error, KEYS_WITHIN)[0]}"
+            raise problem(text, "deploy again") from error
+        if status != 200 or not isinstance(found, dict):
+            error_body = found.get("error") or found if isinstance(found, dict) else None
+            raise failed(error_body or {"code": str(status), "message": f"ARM does not give the keys of {app}"})
         return str(found.get("masterKey") or ""), str((found.get("functionKeys") or {}).get("default") or "")
 
     async def ask(self, method: str, host: str, path: str, key: str = "") -> tuple[int, Any]:
@@ -158,7 +137,7 @@ class Azure:
         try:
             return await asyncio.to_thread(work)
         except AzureError as error:
-            raise _of_sdk(error) from error
+            raise of_sdk(error) from error
 
     async def _token(self) -> str:
         from azure.core.exceptions import AzureError
@@ -166,49 +145,8 @@ class Azure:
         try:
             return str((await asyncio.to_thread(self._credential.get_token, SCOPE)).token)
         except AzureError as error:
-            raise _problem(f"no Entra token for {SCOPE}: {str(error).splitlines()[0]}", "run `az login`") from error
+            raise problem(f"no Entra token for {SCOPE}: {str(error).splitlines()[0]}", "run `az login`") from error
 
 
 def _body(template: Template) -> dict[str, Any]:
     return {"properties": {"mode": "Incremental", "template": template.template, "parameters": template.parameters}}
-
-
-def _of_sdk(error: Any) -> Problem:
-    if found := getattr(error, "error", None):  # ARM's own body
-        return _failed({"code": found.code, "message": found.message, "details": found.details or []})
-    words = str(getattr(error, "message", "") or error).splitlines()
-    return _problem(f"Azure refuses: {words[0] if words else type(error).__name__}", "run `az login`, and try again")
-
-
-def _failed(error: Any) -> Problem:
-    """The innermost errors: what ARM wraps around them says nothing."""
-    leaves = list(_leaves(error))
-    return Problem(
-        Failure(
-            FailureClass.INTERNAL,
-            f"{code}{f' ({target})' if target else ''}: {message}",
-            next_step=STEPS.get(code, "correct it, and deploy again: what is there already stays"),
-        )
-        for code, message, target in dict.fromkeys(leaves)
-    )
-
-
-def _leaves(error: Any) -> list[tuple[str, str, str]]:
-    def field(name: str) -> Any:
-        return error.get(name) if isinstance(error, dict) else getattr(error, name, None)
-
-    details = field("details") or []
-    if details:
-        return [leaf for detail in details for leaf in _leaves(detail)]
-    text = str(field("message") or "")
-    try:  # ARM puts errors of providers into the text of others
-        inner = json.loads(text)
-    except ValueError:
-        inner = None
-    if isinstance(inner, dict) and isinstance(inner.get("error"), dict):
-        return _leaves(inner["error"])
-    return [(str(field("code") or "Unknown"), text or "no reason was given", str(field("target") or ""))]
-
-
-def _problem(message: str, step: str) -> Problem:
-    return Problem(Failure(FailureClass.INTERNAL, message, next_step=step))

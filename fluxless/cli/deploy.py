@@ -10,29 +10,30 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from fluxless import process
-from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.cli import smoke
 from fluxless.cli.arm import Azure, Template
-from fluxless.cli.session import console, run_plain
+from fluxless.cli.session import console, run_plain, wrong
+from fluxless.cli.whatif import show
 
 PACKAGE = Path(".fluxless/package/fluxless.zip")
+REPOSITORY_READER = "Container Registry Repository Reader"
+"""What a registry with ABAC honours in place of AcrPull."""
 COMPILE_WITHIN = 120.0
 PACK_WITHIN = 1800.0
 """Seconds; the binaries may have to be built."""
-SHOWN = ("Delete", "Create", "Modify", "Deploy", "Unsupported")
-"""Kinds of changes, the most dangerous first; what does not change is counted."""
-SIGNS = {"Delete": "[red]-[/red]", "Create": "[green]+[/green]", "Modify": "[yellow]~[/yellow]"}
 
 
 def deploy(
+    context: typer.Context,
     group: Annotated[str, typer.Option("--resource-group", "-g", help="Resource group; it must exist.")],
     subscription: Annotated[str, typer.Option(envvar="AZURE_SUBSCRIPTION_ID", help="Its subscription, by id.")],
     parameters: Annotated[Path, typer.Option(help="A .bicepparam file.")] = Path("infra/bicep/small.bicepparam"),
@@ -46,7 +47,16 @@ def deploy(
 
     async def work() -> int:
         return await run(
-            azure(subscription), group, parameters, package, only_what_if, yes, skip_smoke_test, wait, console()
+            azure(subscription),
+            group,
+            parameters,
+            package,
+            only_what_if,
+            yes,
+            skip_smoke_test,
+            wait,
+            context.obj.functions_key,
+            console(),
         )
 
     if code := run_plain(work):
@@ -67,13 +77,14 @@ async def run(
     yes: bool,
     skip_smoke_test: bool,
     wait: float,
+    key: str,
     out: Console,
 ) -> int:
     """The whole of it; the exit code. Raises `Problem`."""
     template = await compiled(parameters)
     zipped = None if only_what_if else await packed(package)
     if zipped is not None:
-        out.print(f"package: {zipped}, {zipped.stat().st_size / 2**20:.1f} MiB")
+        out.print(f"package: {zipped}, {zipped.stat().st_size / 2**20:.1f} MiB", markup=False)
     name = f"fluxless-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     show(await cloud.what_if(group, name, template), out)
     if zipped is None:
@@ -81,100 +92,95 @@ async def run(
     if not yes and not typer.confirm("Deploy?"):
         return 1
     outputs = await cloud.deploy(group, name, template)
-    host, app = str(outputs.get("hostName") or ""), str(outputs.get("appName") or "")
-    if not host or not app:
-        step = "deploy infra/bicep/main.bicep, or a template with the same outputs"
-        raise Problem(Failure(FailureClass.VALIDATION, "the deployment gives no hostName and appName", next_step=step))
-    out.print(f"[green]✔[/green] deployed {name}: {host}")
-    if template.value("image"):
+    target = aimed(group, template, outputs, key)
+    out.print(f"[green]✔[/green] deployed {name}: {target.host}")
+    if target.container:
         out.print("- the app is a container: it brings its own package")
     else:
-        await cloud.publish(host, zipped)
+        out.print("- the package is uploaded, and its Python packages are installed: this takes minutes")
+        await cloud.publish(target.host, zipped, wait)
         out.print("[green]✔[/green] the package is in place")
     if skip_smoke_test:
         return 0
-    principal = str(outputs.get("identityPrincipalId") or "<principal id of the identity>")
-    scopes = _scopes(template)
-    registries = [name for name in scopes if name.endswith(".azurecr.io")]
-    results = await smoke.run(cloud, group, app, host, principal, scopes, registries, wait)
+    results = await smoke.run(cloud, target, wait, lambda words: out.print(f"- {words}", markup=False))
     for result in results:
-        out.print(f"{'[green]✔[/green]' if result.ok else '[red]✗[/red]'} {result.text}")
+        sign = "-" if result.skipped else "[green]✔[/green]" if result.ok else "[red]✗[/red]"
+        out.print(f"{sign} {escape(result.text)}")
         if result.step:
             out.print(f"    {result.step}", markup=False)
-    well = all(result.ok for result in results)
-    out.print("[green]✔[/green] the app does its work" if well else "[red]✗[/red] not all is well: see above")
-    return 0 if well else 1
+    if not all(result.ok for result in results):
+        out.print("[red]✗[/red] not all is well: see above")
+        return 1
+    whole = not any(result.skipped for result in results)
+    out.print("[green]✔[/green] the app does its work" if whole else "[green]✔[/green] what was looked at is well")
+    return 0
+
+
+def aimed(group: str, template: Template, outputs: Mapping[str, Any], key: str) -> smoke.Target:
+    """The app that a deployment has made. Raises `Problem` where its outputs do not say which."""
+    host, app = str(outputs.get("hostName") or ""), str(outputs.get("appName") or "")
+    if not host or not app:
+        step = "deploy infra/bicep/main.bicep, or a template with the same outputs"
+        raise wrong("the deployment gives no hostName and appName", step)
+    scopes = {str(one.get("name")): str(one.get("resourceId")) for one in template.value("clusters") or []}
+    roles: dict[str, str] = {}
+    for one in template.value("registries") or []:
+        server = f"{str(one.get('resourceId')).rpartition('/')[2].lower()}.azurecr.io"
+        scopes[server] = str(one.get("resourceId"))
+        if one.get("abac"):
+            roles[server] = REPOSITORY_READER
+    return smoke.Target(
+        group,
+        app,
+        host,
+        str(outputs.get("identityPrincipalId") or "<principal id of the identity>"),
+        scopes,
+        roles,
+        container=bool(template.value("image")),
+        key=key,
+    )
 
 
 async def packed(package: Path | None) -> Path:
     """The zip: as given, else built. Raises `Problem`."""
     if package is not None:
         if not _is_file(package):
-            raise _wrong(f"there is no {package}", "make it with `make package`, or leave --package out")
+            raise wrong(f"there is no {package}", "make it with `make package`, or leave --package out")
         return package
     if not _is_file(Path("tools/package.py")):
-        raise _wrong("this is no checkout of Fluxless", "run it in one, or give --package")
+        raise wrong("this is no checkout of Fluxless", "run it in one, or give --package")
     done = await process.run([sys.executable, "-m", "tools.package", PACKAGE], env=os.environ, timeout=PACK_WITHIN)
     if done.code:
-        raise _wrong(f"the package was not built: {_last(done)}", "run `make package` to see all that it says")
+        raise wrong(f"the package was not built: {_last(done)}", "run `make package` to see all that it says")
     return PACKAGE
 
 
 async def compiled(parameters: Path) -> Template:
     """ARM's JSON of a .bicepparam file, by the user's own compiler. Raises `Problem`."""
     if not _is_file(parameters):
-        raise _wrong(f"there is no {parameters}", "give --parameters; infra/bicep/small.bicepparam is one to copy")
+        raise wrong(f"there is no {parameters}", "give --parameters; infra/bicep/small.bicepparam is one to copy")
     if bicep := shutil.which("bicep"):
         command = [bicep, "build-params", str(parameters), "--stdout"]
     elif az := shutil.which("az"):
         command = [az, "bicep", "build-params", "--file", str(parameters), "--stdout"]
     else:
-        raise _wrong("neither bicep nor az is on the PATH", "install the Bicep CLI or the Azure CLI")
+        raise wrong("neither bicep nor az is on the PATH", "install the Bicep CLI or the Azure CLI")
     done = await process.run(command, env=os.environ, timeout=COMPILE_WITHIN)
     if done.code:
-        raise _wrong(f"{parameters} does not compile: {_last(done)}", "correct what the compiler names")
+        raise wrong(f"{parameters} does not compile: {_last(done)}", "correct what the compiler names")
     try:
         found = json.loads(done.stdout)
         template = json.loads(found["templateJson"])
         return Template(template, json.loads(found["parametersJson"]).get("parameters") or {})
     except (ValueError, KeyError, AttributeError) as error:
         words = f"the compiler's output for {parameters} is not understood: {type(error).__name__}"
-        raise _wrong(words, "update the Bicep CLI") from None
-
-
-def show(changes: Iterable[Mapping[str, Any]], out: Console) -> None:
-    """One line for each change, its properties below, deletions first."""
-    known = list(changes)
-    for kind in SHOWN:
-        for change in (one for one in known if one.get("changeType") == kind):
-            out.print(f"{SIGNS.get(kind, ' ')} {kind.lower():8} {_short(str(change.get('resourceId')))}")
-            for delta in change.get("delta") or []:
-                before, after = (json.dumps(delta.get(side)) for side in ("before", "after"))
-                out.print(f"      {delta.get('path')}: {before[:80]} → {after[:80]}", markup=False)
-    same = sum(1 for one in known if one.get("changeType") in {"NoChange", "Ignore"})
-    out.print(f"{same} resource(s) stay as they are")
+        raise wrong(words, "update the Bicep CLI") from None
 
 
 def _is_file(path: Path) -> bool:
     return path.is_file()
 
 
-def _short(resource_id: str) -> str:
-    return resource_id.partition("/providers/")[2] or resource_id
-
-
-def _scopes(template: Template) -> dict[str, str]:
-    """Resource ids by what the app calls them: clusters by name, registries by login server."""
-    found = {str(one.get("name")): str(one.get("resourceId")) for one in template.value("clusters") or []}
-    for one in template.value("registries") or []:
-        found[f"{str(one.get('resourceId')).rpartition('/')[2].lower()}.azurecr.io"] = str(one.get("resourceId"))
-    return found
-
-
 def _last(done: process.Finished) -> str:
     lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
     return " ".join(lines[-3:]) or f"exit code {done.code}"
-
-
-def _wrong(words: str, step: str) -> Problem:
-    return Problem(Failure(FailureClass.VALIDATION, words, next_step=step))

@@ -1,16 +1,18 @@
 """After a deployment: does the app run, keep its doors closed, and reach what it is there for?
 
-What counts as well is decided here without I/O; `run` asks until it is, or until the time is over, because roles take
-minutes to count.
+What counts as well is decided here without I/O; `run` asks until it is, until the time is over, because roles take
+minutes to count, or until only that is left which time does not cure. `deploy.py` calls it; no key is shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from fluxless.api.failure import Problem
 
 PAUSE = 5.0
 """Seconds between two tries."""
@@ -31,12 +33,38 @@ class Asks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The app that is looked at. `scopes` are resource ids by name of cluster or login server of registry, for the
+    command that gives a role; `roles` are those that differ from what the app asks for. A `container` is no site of App
+    Service: ARM has no keys of it, and what it reaches is asked with `key`, where there is one.
+    """
+
+    group: str
+    name: str
+    host: str
+    principal: str
+    scopes: Mapping[str, str]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    container: bool = False
+    key: str = ""
+
+    @property
+    def check(self) -> str:
+        """Where the app says what it reaches: its clusters, and these registries."""
+        return f"/api/check?registries={','.join(name for name in self.scopes if '.' in name)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """One line: what was looked at, whether it is well, and what to do when it is not."""
+    """One line: what was looked at, whether it is well, and what to do when it is not. What is `final` is no better in
+    a minute; what was `skipped` was not looked at.
+    """
 
     ok: bool
     text: str
     step: str = ""
+    final: bool = False
+    skipped: bool = False
 
 
 def host_status(status: int, answer: Any) -> Result:
@@ -49,19 +77,30 @@ def host_status(status: int, answer: Any) -> Result:
     return Result(False, words, "look at the app's log stream in the portal")
 
 
+def answering(status: int) -> Result:
+    """Of `/admin/host/ping`, which takes no key."""
+    if status == 200:
+        return Result(True, "the host answers")
+    return Result(
+        False, f"the host does not answer ({status})", "look at the log stream of the container in the portal"
+    )
+
+
 def closed_door(status: int) -> Result:
     """Of a webhook without a signature."""
     if status == 401:
         return Result(True, "a webhook without a signature is refused (401)")
     words = f"a webhook without a signature is answered with {status}, not 401"
-    return Result(False, words, "do not let anybody reach the app before this is understood")
+    if 200 <= status < 300:
+        return Result(False, words, "do not let anybody reach the app before this is understood", final=True)
+    return Result(False, words, "look at the app's log stream in the portal")
 
 
-def reached(status: int, answer: Any, principal: str, scopes: Mapping[str, str]) -> list[Result]:
-    """Of `/api/check`. `scopes` are resource ids by name of cluster or registry, for the command that gives a role."""
+def reached(status: int, answer: Any, target: Target) -> list[Result]:
+    """Of `/api/check`."""
     if status != 200 or not isinstance(answer, Mapping):
-        words = f"the app does not say how it is ({status}): {str(answer)[:300]}"
-        return [Result(False, words, "correct what it names")]
+        words = f"the app does not say what it reaches ({status}): {str(answer)[:300]}"
+        return [Result(False, words, "correct what it names; the app's log stream in the portal says more")]
     beat = answer.get("heartbeat")
     if beat is None or beat > SILENT:
         since = "never" if beat is None else f"{beat:.0f} s ago"
@@ -69,48 +108,62 @@ def reached(status: int, answer: Any, principal: str, scopes: Mapping[str, str])
         found = [Result(False, f"the timer ran {since}", step)]
     else:
         found = [Result(True, f"the timer ran {beat:.0f} s ago")]
-    for field, what in (("clusters", "cluster"), ("registries", "registry")):
-        for one in answer.get(field) or []:
-            step = "" if one["ok"] else _give(one, principal, scopes)
-            found.append(Result(bool(one["ok"]), f"{what} {one['name']}: {one['message']}", step))
+    for kind, what in (("clusters", "cluster"), ("registries", "registry")):
+        for one in answer.get(kind) or []:
+            text = f"{what} {one['name']}: {one['message']}"
+            found.append(Result(True, text) if one["ok"] else _refused(one, text, target))
     return found
 
 
-def _give(one: Mapping[str, Any], principal: str, scopes: Mapping[str, str]) -> str:
-    role = str(one.get("missing") or "").partition(" on the ")[0]
-    if not role:
-        return "see the message"
-    scope = scopes.get(str(one["name"]), f"<resource id of {one['name']}>")
-    return (
-        f"az role assignment create --assignee-object-id {principal} --assignee-principal-type ServicePrincipal "
-        f'--role "{role}" --scope {scope}'
+def _refused(one: Mapping[str, Any], text: str, target: Target) -> Result:
+    name = str(one["name"])
+    scope = target.scopes.get(name, "")
+    if one.get("install"):
+        which = f"--resource-id {scope} " if scope else ""
+        return Result(False, text, f"fluxless {which}install", final=True)
+    role = target.roles.get(name) or str(one.get("missing") or "").partition(" on the ")[0]
+    if not one.get("missing"):
+        return Result(False, text, "see the message")
+    return Result(
+        False,
+        text,
+        f"az role assignment create --assignee-object-id {target.principal} --assignee-principal-type ServicePrincipal "
+        f'--role "{role}" --scope {scope or f"<resource id of {name}>"}',
     )
 
 
-async def run(
-    azure: Asks,
-    group: str,
-    app: str,
-    host: str,
-    principal: str,
-    scopes: Mapping[str, str],
-    registries: Iterable[str],
-    within: float,
-) -> list[Result]:
-    """Everything in order; what is not well yet is asked again, for `within` seconds. Raises `Problem`."""
+async def run(azure: Asks, target: Target, within: float, say: Callable[[str], None]) -> list[Result]:
+    """Everything in order; what time may cure is asked again, for `within` seconds, and `say` is told once what is
+    waited for.
+    """
     until = time.monotonic() + within
-    master, key = await azure.keys(group, app)
-
-    async def look() -> list[Result]:
-        results = [host_status(*await azure.ask("GET", host, "/admin/host/status", master))]
-        if not results[0].ok:
+    told = False
+    while True:
+        results = await _look(azure, target)
+        open_ends = [result for result in results if not result.ok and not result.final]
+        if not open_ends or time.monotonic() >= until:
             return results
-        results.append(closed_door((await azure.ask("POST", host, "/api/hooks/github"))[0]))
-        path = f"/api/check?registries={','.join(registries)}"
-        return results + reached(*await azure.ask("GET", host, path, key), principal, scopes)
-
-    results = await look()
-    while not all(result.ok for result in results) and time.monotonic() < until:
+        if not told:
+            say(f"waiting, {within:.0f} s at most: {open_ends[0].text}")
+            told = True
         await asyncio.sleep(PAUSE)
-        results = await look()
-    return results
+
+
+async def _look(azure: Asks, target: Target) -> list[Result]:
+    if target.container:
+        key = target.key
+        results = [answering((await azure.ask("GET", target.host, "/admin/host/ping"))[0])]
+    else:
+        try:
+            master, key = await azure.keys(target.group, target.name)
+        except Problem as problem:  # ARM asks the app for them, and the app may just be starting
+            failure = problem.failures[0]
+            return [Result(False, f"the app's keys cannot be read: {failure.message}", failure.next_step)]
+        results = [host_status(*await azure.ask("GET", target.host, "/admin/host/status", master))]
+    if not results[0].ok:
+        return results
+    results.append(closed_door((await azure.ask("POST", target.host, "/api/hooks/github"))[0]))
+    if target.container and not key:
+        words = "what the app reaches was not asked: give a function key of it as FUNCTIONS_KEY"
+        return [*results, Result(True, words, skipped=True)]
+    return results + reached(*await azure.ask("GET", target.host, target.check, key), target)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,19 +27,36 @@ HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
 WITHIN = 30.0
 """Seconds for one cluster or registry."""
 CLUSTER_USER = "Azure Kubernetes Service Cluster User Role on the cluster"
-EVERYTHING = {"verb": "*", "group": "*", "resource": "*"}
+KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
+NEEDED = (
+    {"verb": "list", "group": KUSTOMIZE, "resource": "kustomizations"},
+    {"verb": "patch", "group": KUSTOMIZE, "resource": "kustomizations", "subresource": "status"},
+    {"verb": "get", "group": "", "resource": "secrets"},
+    {"verb": "create", "group": "", "resource": "events"},
+)
+"""What all work takes. Each is asked for by name: a role need not be `*`, and not every authorizer answers to that."""
+APPLYING = (
+    {"verb": "patch", "group": "", "resource": "namespaces"},
+    {"verb": "patch", "group": "apps", "resource": "deployments"},
+    {"verb": "patch", "group": "apiextensions.k8s.io", "resource": "customresourcedefinitions"},
+)
+"""What takes the rights of Flux's controllers, as things of users go; unneeded by who impersonates others only."""
+IMPERSONATING = {"verb": "impersonate", "group": "", "resource": "serviceaccounts"}
 NOBODY_HAS = "fluxless/does-this-answer"
 """A repository that need not be there: being told so takes a token that may pull."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Of one cluster or registry; `missing` is the role that it lacks, as far as that is the reason."""
+    """Of one cluster or registry; `missing` is the role that it lacks, as far as that is the reason; `install` that the
+    CRDs are not there.
+    """
 
     name: str
     ok: bool
     message: str
     missing: str = ""
+    install: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As the function answers."""
@@ -82,24 +99,42 @@ async def _cluster(name: str, connect: Callable[[str], Awaitable[Cluster]]) -> F
         return Finding(name, False, problem.failures[0].text(), CLUSTER_USER if refused else "")
     try:
         version = str((await cluster.request("GET", "/version")).get("gitVersion"))
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": EVERYTHING},
-        }
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        may = (await cluster.request("POST", path, body=review)).get("status") or {}
+        denied = await _denied(cluster)
         kinds = [kind for kind in KINDS if kind.built]
         missing = [kind.crd_name for kind in kinds if not await _served(cluster, kind.api_version, kind.kind)]
     except Problem as problem:
         refused = problem.failures[0].cls is FailureClass.FORBIDDEN
         return Finding(name, False, problem.failures[0].text(), AKS.role if refused else "")
-    if not may.get("allowed"):
-        words = f"Kubernetes {version} answers, but the app may not do everything there, which applying anything takes"
+    if denied:
+        words = f"Kubernetes {version} answers, but the app may not {', '.join(denied)} there"
         return Finding(name, False, words, AKS.role)
     if missing:
-        return Finding(name, False, f"Kubernetes {version} lacks {len(missing)} CRDs: run `fluxless install` there")
+        words = f"Kubernetes {version} lacks {len(missing)} CRDs: run `fluxless install` there"
+        return Finding(name, False, words, install=True)
     return Finding(name, True, f"Kubernetes {version}")
+
+
+async def _denied(cluster: Cluster) -> list[str]:
+    """What the app may not do of what its work takes, in words; empty when it may do enough."""
+
+    async def may(attributes: Mapping[str, str]) -> bool:
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = await cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    asked = (*NEEDED, *APPLYING, IMPERSONATING)
+    answers = dict(zip(map(_words, asked), await asyncio.gather(*map(may, asked)), strict=True))
+    wanted = NEEDED if answers[_words(IMPERSONATING)] else (*NEEDED, *APPLYING)
+    return [words for words in map(_words, wanted) if not answers[words]]
+
+
+def _words(attributes: Mapping[str, str]) -> str:
+    what = "/".join(attributes[name] for name in ("resource", "subresource") if attributes.get(name))
+    return f"{attributes['verb']} {what}{attributes['group'] and '.' + attributes['group']}"
 
 
 async def _served(cluster: Cluster, api_version: str, kind: str) -> bool:

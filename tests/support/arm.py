@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "header.e30.signature"
 MASTER, KEY = "the-master-key", "the-function-key"
+SETTING = "the-old-value"
+"""Of an app setting, in what would change."""
 OUTPUTS = {
     "appName": "fluxless-abc",
     "hostName": "fluxless-abc.azurewebsites.net",
@@ -39,13 +41,52 @@ class Arm:
                         "propertyChangeType": "Modify",
                         "before": False,
                         "after": True,
-                    }
+                    },
+                    {
+                        "path": "properties.siteConfig.appSettings",
+                        "propertyChangeType": "Array",
+                        "children": [
+                            {
+                                "path": "0",
+                                "propertyChangeType": "Modify",
+                                "children": [
+                                    {
+                                        "path": "value",
+                                        "propertyChangeType": "Modify",
+                                        "before": SETTING,
+                                        "after": "new",
+                                    }
+                                ],
+                            },
+                            {
+                                "path": "1",
+                                "propertyChangeType": "Create",
+                                "after": {"name": "FLUXLESS_GITHUB_WEBHOOK_SECRET", "value": SETTING},
+                            },
+                        ],
+                    },
+                    {"path": "tags.[/owner]", "propertyChangeType": "Delete", "before": "somebody"},
+                    {"path": "kind", "propertyChangeType": "NoEffect", "before": "a", "after": "b"},
                 ],
+            },
+            {
+                "resourceId": "[guid(reference('identity').principalId)]",
+                "changeType": "Unsupported",
+                "unsupportedReason": "a name known later",
             },
             {"resourceId": _id("Microsoft.KeyVault/vaults/one"), "changeType": "NoChange"},
         ]
         self.failure: dict[str, Any] | None = None
-        self.build = {"status": 4}
+        """What the deployment ends with."""
+        self.refusal: tuple[int, dict[str, Any]] | None = None
+        """What a deployment is answered with at once, in place of being taken."""
+        self.builds: list[dict[str, Any]] = [{"status": 4}]
+        """The end of each upload's build; the last stays."""
+        self.publishing: list[int] = []
+        """Answers to the first uploads, in place of taking them."""
+        self.log: list[dict[str, Any]] = []
+        self.starting = 0
+        """How often ARM cannot ask the app for its keys at first."""
         self.host: dict[str, Any] = {"state": "Running"}
         self.webhook = 401
         self.check: dict[str, Any] = {
@@ -55,7 +96,7 @@ class Arm:
         }
         self.missing_until = 0
         """How often the app says at first that it may not reach its cluster."""
-        self._polls = 0
+        self._polls = self._uploads = self._looks = 0
 
     def start(self) -> str:
         arm = self
@@ -106,9 +147,12 @@ class Arm:
         for part, found in (
             ("/whatIf", self._what_if),
             ("/operationStatuses/", self._operation),
-            ("/listkeys", lambda: (200, {"masterKey": MASTER, "functionKeys": {"default": KEY}}, {})),
-            ("/api/publish", lambda: (202, "build-1", {})),
-            ("/api/deployments/", lambda: (200, self.build, {})),
+            ("/operationResults/", lambda: (200, self._changes(), {})),
+            ("/listkeys", self._keys),
+            ("/api/publish", self._publish),
+            ("/log/", lambda: (200, [{"message": "ERROR: no matching distribution for pygit2"}], {})),
+            ("/log", lambda: (200, self.log, {})),
+            ("/api/deployments/", self._build),
             ("/api/hooks/github", lambda: (self.webhook, {}, {})),
         ):
             if part in where:
@@ -116,6 +160,8 @@ class Arm:
         if "/deployments/" in where:
             return self._deployment(method, where)
         key = header("x-functions-key")
+        if where == "/admin/host/ping":
+            return 200, {}, {}
         if where == "/admin/host/status":
             return (200, self.host, {}) if key == MASTER else (401, {}, {})
         if where == "/api/check":
@@ -123,7 +169,33 @@ class Arm:
         return 404, {"error": {"code": "NotFound", "message": where}}, {}
 
     def _what_if(self) -> Answer:
-        return 200, {"status": "Succeeded", "properties": {"changes": self.changes}}, {}
+        if self.refusal is not None:
+            return self.refusal[0], {"error": self.refusal[1]}, {}
+        return 202, {}, {"Location": f"{self.url}/subscriptions/s/operationResults/1?api-version=1", "Retry-After": "0"}
+
+    def _changes(self) -> dict[str, Any]:
+        return {"status": "Succeeded", "properties": {"changes": self.changes}}
+
+    def _keys(self) -> Answer:
+        if self.starting:
+            self.starting -= 1
+            words = "Encountered an error (ServiceUnavailable) from host runtime."
+            return 400, {"Code": "BadRequest", "Message": words, "Details": [{"Message": words}]}, {}
+        return 200, {"masterKey": MASTER, "functionKeys": {"default": KEY}}, {}
+
+    def _publish(self) -> Answer:
+        if self.publishing:
+            return self.publishing.pop(0), "not now", {}
+        self._uploads += 1
+        return 202, f"build-{self._uploads}", {}
+
+    def _build(self) -> Answer:
+        self._looks += 1
+        if self._looks % 3 == 1:  # the site starts anew
+            return 503, {}, {}
+        if self._looks % 3 == 2:
+            return 200, {"status": 1}, {}
+        return 200, self.builds.pop(0) if len(self.builds) > 1 else self.builds[0], {}
 
     def _deployment(self, method: str, where: str) -> Answer:
         properties: dict[str, Any] = {"provisioningState": "Accepted"}

@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fluxless.api.failure import Problem
-from fluxless.cli import deploy, smoke
+from fluxless.cli import deploy, publishing, smoke
 from fluxless.cli.app import app
 from fluxless.cli.arm import Azure
-from tests.support.arm import KEY, MASTER, TOKEN, Arm
+from tests.support.arm import KEY, MASTER, SETTING, TOKEN, Arm
 from tools.places import ROOT
 
 CLUSTER = "/subscriptions/s/resourceGroups/c/providers/Microsoft.ContainerService/managedClusters/dev"
@@ -41,16 +41,14 @@ def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
     monkeypatch.setenv("IDENTITY_HEADER", "header")
     monkeypatch.setattr(deploy, "azure", lambda name: Azure(name, app=lambda _: url, scm=lambda _: url))
     monkeypatch.setattr("fluxless.cli.arm.POLL", 0.01)
+    monkeypatch.setattr(publishing, "POLL", 0.01)
+    monkeypatch.setattr(publishing, "AGAIN", 0.01)
     monkeypatch.setattr(smoke, "PAUSE", 0.01)
+    monkeypatch.delenv("FUNCTIONS_KEY", raising=False)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "bicep").write_text(COMPILER)
     (tmp_path / "bin" / "bicep").chmod(0o755)
-    values = {
-        "clusters": {"value": [{"name": "dev", "resourceId": CLUSTER}]},
-        "registries": {"value": [{"resourceId": REGISTRY}]},
-    }
-    compiled = {"templateJson": json.dumps({"resources": []}), "parametersJson": json.dumps({"parameters": values})}
-    (tmp_path / "bin" / "compiled.json").write_text(json.dumps(compiled))
+    compile_to(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "app.bicepparam").write_text("using 'main.bicep'\n")
     (tmp_path / "app.zip").write_bytes(b"a package" * 200_000)
@@ -58,11 +56,23 @@ def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
     found.stop()
 
 
+def compile_to(tmp_path: Path, abac: bool = False, **more: str) -> None:
+    """What the compiler makes of the parameter file."""
+    values: dict[str, Any] = {
+        "clusters": {"value": [{"name": "dev", "resourceId": CLUSTER}]},
+        "registries": {"value": [{"resourceId": REGISTRY, "abac": abac}]},
+        **{name: {"value": value} for name, value in more.items()},
+    }
+    compiled = {"templateJson": json.dumps({"resources": []}), "parametersJson": json.dumps({"parameters": values})}
+    (tmp_path / "bin" / "compiled.json").write_text(json.dumps(compiled))
+
+
 def run(tmp_path: Path, *arguments: str, yes: bool = True) -> tuple[int, str]:
     words = ["deploy", "-g", "fluxless", "--subscription", "s", "--parameters", str(tmp_path / "app.bicepparam")]
     words += ["--package", str(tmp_path / "app.zip"), "--wait", "0", *(["--yes"] if yes else []), *arguments]
     result = CliRunner().invoke(app, words)
-    for secret in (MASTER, KEY, TOKEN):
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    for secret in (MASTER, KEY, TOKEN, SETTING):
         assert secret not in result.output
     return result.exit_code, " ".join(result.output.split())
 
@@ -73,7 +83,12 @@ def test_from_the_package_to_the_smoke_test(arm: Arm, tmp_path: Path) -> None:
     assert f"package: {tmp_path / 'app.zip'}, 1.7 MiB" in text
     for line in (
         "- delete Microsoft.Web/sites/old + create Microsoft.Storage/storageAccounts/one ~ modify",
-        "properties.httpsOnly: false → true 1 resource(s) stay as they are",
+        "~ properties.httpsOnly: false → true",
+        "~ properties.siteConfig.appSettings.0.value: (not shown) → (not shown)",
+        "+ properties.siteConfig.appSettings.1: FLUXLESS_GITHUB_WEBHOOK_SECRET (value not shown)",
+        '- tags.[/owner]: "somebody"',
+        "unsupported [guid(reference('identity').principalId)] a name known later",
+        "1 resource(s) would be deleted 1 resource(s) stay as they are",
         "✔ the package is in place ✔ the host runs ✔ a webhook without a signature is refused (401)",
         "✔ the timer ran 3 s ago ✔ cluster dev: Kubernetes v1.36.0 ✔ registry example.azurecr.io: gives a token",
         "✔ the app does its work",
@@ -117,11 +132,132 @@ def test_a_deployment_that_fails_says_the_innermost_reason(arm: Arm, tmp_path: P
     assert not arm.asked("/api/publish")
 
 
-def test_a_package_that_cannot_be_built_is_told(arm: Arm, tmp_path: Path) -> None:
-    arm.build = {"status": 3, "status_text": "no matching distribution for pygit2"}
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (
+            403,
+            {"code": "AuthorizationFailed", "message": "no write on x"},
+            "you need Contributor and Role Based Access",
+        ),
+        (404, {"code": "ResourceGroupNotFound", "message": "no fluxless"}, "az group create"),
+        (
+            400,
+            {
+                "code": "InvalidTemplateDeployment",
+                "message": "not valid",
+                "details": [{"code": "RequestDisallowedByPolicy", "message": "no public network", "target": "store"}],
+            },
+            "RequestDisallowedByPolicy (store): no public network — a policy of your organisation forbids it",
+        ),
+    ],
+)
+def test_what_azure_refuses_at_once_has_a_next_step(
+    arm: Arm, tmp_path: Path, status: int, error: dict[str, Any], words: str
+) -> None:
+    arm.refusal = (status, error)
     code, text = run(tmp_path)
     assert code == 1
-    assert "the package was not built: no matching distribution for pygit2" in text
+    assert words in text
+    assert not [path for method, path, _ in arm.requests if method == "PUT"]
+
+
+def test_a_package_that_cannot_be_built_is_told_with_the_end_of_the_log(arm: Arm, tmp_path: Path) -> None:
+    arm.builds = [{"status": 3, "status_text": "remote build failed"}]
+    arm.log = [
+        {"message": "Running oryx build", "details_url": f"{arm.url}/api/deployments/build-1/log/2"},
+        {"message": "elsewhere", "details_url": "http://127.0.0.1:9/api/deployments/build-1/log/3"},
+    ]
+    code, text = run(tmp_path, "--wait", "20")
+    assert code == 1
+    assert "the package was not built: remote build failed" in text
+    assert "Running oryx build | ERROR: no matching distribution for pygit2 | elsewhere" in text
+    assert f"{arm.url}/api/deployments/build-1/log" in text
+    assert len(arm.asked("/api/publish")) == 1
+
+
+def test_a_package_is_sent_again_while_roles_of_the_storage_account_do_not_count(arm: Arm, tmp_path: Path) -> None:
+    arm.publishing = [404, 503]
+    refused = "InaccessibleStorageException: BlobUploadFailedException: the answer was 403 (Forbidden)"
+    arm.builds = [{"status": 3, "status_text": refused}, {"status": 4}]
+    code, text = run(tmp_path, "--wait", "20")
+    assert code == 0, text
+    assert len(arm.asked("/api/publish")) == 4
+    assert arm.asked("/api/deployments/")[-1].endswith("/build-2")
+
+
+def test_a_package_is_not_sent_again_for_ever(arm: Arm, tmp_path: Path) -> None:
+    arm.publishing = [503]
+    code, text = run(tmp_path, "--wait", "0")
+    assert code == 1
+    assert "the package was not taken (503)" in text
+    assert "deploy again in a few minutes" in text
+
+
+def test_a_package_that_is_refused_is_not_sent_again(arm: Arm, tmp_path: Path) -> None:
+    arm.publishing = [400]
+    code, text = run(tmp_path, "--wait", "20")
+    assert code == 1
+    assert "the package was not taken (400)" in text
+    assert len(arm.asked("/api/publish")) == 1
+
+
+def test_keys_are_asked_for_again_while_the_app_starts(arm: Arm, tmp_path: Path) -> None:
+    arm.starting = 2
+    code, text = run(tmp_path, "--wait", "20")
+    assert code == 0, text
+    assert len(arm.asked("/listkeys")) == 3
+    assert "- waiting, 20 s at most: the app's keys cannot be read: BadRequest: Encountered an error" in text
+
+
+def test_keys_that_nobody_gives_are_a_failure(arm: Arm, tmp_path: Path) -> None:
+    arm.starting = 99
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "✗ the app's keys cannot be read" in text
+
+
+def test_a_container_is_looked_at_without_keys(arm: Arm, tmp_path: Path) -> None:
+    compile_to(tmp_path, image="example.azurecr.io/fluxless:1")
+    code, text = run(tmp_path)
+    assert code == 0, text
+    assert "✔ the host answers ✔ a webhook without a signature is refused (401)" in text
+    assert "- what the app reaches was not asked: give a function key" in text
+    assert "the app does its work" not in text
+    assert not arm.asked("/listkeys") + arm.asked("/api/publish") + arm.asked("/api/check")
+
+
+def test_a_container_says_what_it_reaches_for_a_key_that_is_given(
+    arm: Arm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUNCTIONS_KEY", KEY)
+    compile_to(tmp_path, image="example.azurecr.io/fluxless:1")
+    code, text = run(tmp_path)
+    assert code == 0, text
+    assert "✔ cluster dev: Kubernetes v1.36.0" in text
+    assert "✔ the app does its work" in text
+
+
+def test_what_time_does_not_cure_is_not_waited_for(arm: Arm, tmp_path: Path) -> None:
+    lacking = {"name": "dev", "ok": False, "message": "lacks 12 CRDs", "missing": "", "install": True}
+    arm.check["clusters"] = [lacking]
+    code, text = run(tmp_path, "--wait", "600")
+    assert code == 1
+    assert f"✗ cluster dev: lacks 12 CRDs fluxless --resource-id {CLUSTER} install" in text
+    assert len(arm.asked("/api/check")) == 1
+    arm.webhook = 202
+    code, text = run(tmp_path, "--wait", "600")
+    assert code == 1
+    assert "answered with 202" in text
+
+
+def test_a_registry_with_abac_lacks_the_role_that_it_honours(arm: Arm, tmp_path: Path) -> None:
+    compile_to(tmp_path, abac=True)
+    refused = {"name": "example.azurecr.io", "ok": False, "message": "401", "missing": "AcrPull on the registry"}
+    arm.check["registries"] = [refused]
+    code, text = run(tmp_path)
+    assert code == 1
+    assert f'--role "Container Registry Repository Reader" --scope {REGISTRY}' in text
 
 
 def test_roles_that_take_their_time_are_waited_for(arm: Arm, tmp_path: Path) -> None:
