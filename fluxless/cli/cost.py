@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fluxless.api.duration import parse_duration
-from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.cli import costs
 from fluxless.cli.costs import UNITS, Month, Price, Workload
-from fluxless.cli.session import console, run_plain
+from fluxless.cli.session import console, run_plain, wrong
 
 WORDS = {
     "executions": "executions",
@@ -115,7 +114,7 @@ def _seconds(flag: str, text: str) -> float:
     except ValueError:
         seconds = 0.0
     if seconds <= 0:
-        raise _wrong(f"{flag} {text!r} is no duration", "write it like 10m")
+        raise wrong(f"{flag} {text!r} is no duration", "write it like 10m")
     return seconds
 
 
@@ -125,11 +124,7 @@ def _prices(file: Path) -> dict[str, Price]:
     try:
         return costs.prices(yaml.safe_load(file.read_text()))
     except OSError as error:
-        raise _wrong(f"{file} cannot be read: {error.strerror}", "give the path of a file") from None
+        raise wrong(f"{file} cannot be read: {error.strerror}", "give the path of a file") from None
     except (yaml.YAMLError, ValueError) as error:
         words = " ".join(str(error).split())
-        raise _wrong(f"{file}: {words}", "correct it; docs/cost-prices.yaml shows how") from None
-
-
-def _wrong(words: str, step: str) -> Problem:
-    return Problem(Failure(FailureClass.VALIDATION, words, next_step=step))
+        raise wrong(f"{file}: {words}", "correct it; docs/cost-prices.yaml shows how") from None

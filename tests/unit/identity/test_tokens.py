@@ -1,7 +1,8 @@
 """A token that cannot be had: the error of the real SDK, with the identity, the scope and the role."""
 
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
@@ -11,24 +12,32 @@ from fluxless.api.failure import Problem
 from fluxless.identity import ACR, ROLES, credential
 
 
+@contextlib.asynccontextmanager
+async def endpoint(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[None]:
+    """The identity endpoint of an app."""
+    app = web.Application()
+    app.router.add_get("/msi/token", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{runner.addresses[0][1]}/msi/token")
+        patch.setenv("IDENTITY_HEADER", "header")
+        credential.cache_clear()
+        yield
+        credential.cache_clear()
+    await runner.cleanup()
+
+
 @pytest_asyncio.fixture
-async def no_such_identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """The identity endpoint of an app that has another identity, or none."""
+async def no_such_identity() -> AsyncIterator[None]:
+    """The app has another identity, or none."""
 
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"statusCode": 400, "message": "No User Assigned Identity found"}, status=400)
 
-    app = web.Application()
-    app.router.add_get("/msi/token", refuse)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{runner.addresses[0][1]}/msi/token")
-    monkeypatch.setenv("IDENTITY_HEADER", "header")
-    credential.cache_clear()
-    yield
-    credential.cache_clear()
-    await runner.cleanup()
+    async with endpoint(refuse):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,7 @@ async def test_the_error_names_identity_scope_and_role(no_such_identity: None, s
 
 @pytest.mark.parametrize(("client_id", "asked"), [(None, None), ("client-1", "client-1")])
 async def test_the_system_assigned_identity_has_no_name_and_a_user_assigned_one_has(
-    monkeypatch: pytest.MonkeyPatch, client_id: str | None, asked: str | None
+    client_id: str | None, asked: str | None
 ) -> None:
     seen: list[dict[str, str]] = []
 
@@ -58,18 +67,9 @@ async def test_the_system_assigned_identity_has_no_name_and_a_user_assigned_one_
         token = {"access_token": f"token-{len(seen)}", "resource": request.query["resource"]}
         return web.json_response(token | {"expires_on": str(int(time.time()) + 86400)})
 
-    app = web.Application()
-    app.router.add_get("/msi/token", give)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{runner.addresses[0][1]}/msi/token")
-    monkeypatch.setenv("IDENTITY_HEADER", "header")
-    credential.cache_clear()
-    assert credential(client_id) is credential(client_id)
-    identity = credential(client_id)
-    async with identity.sdk:
-        assert [await identity.token(ACR.scope) for _ in range(2)] == ["token-1", "token-1"]
+    async with endpoint(give):
+        assert credential(client_id) is credential(client_id)
+        identity = credential(client_id)
+        async with identity.sdk:
+            assert [await identity.token(ACR.scope) for _ in range(2)] == ["token-1", "token-1"]
     assert [query.get("client_id") for query in seen] == [asked]
-    credential.cache_clear()
-    await runner.cleanup()
