@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from fluxless.api.failure import FailureClass, Problem
@@ -19,8 +20,9 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NoSuchKind
 from fluxless.oci.auth import Credentials
 from fluxless.oci.client import Registry
-from fluxless.oci.errors import NotInRegistry, RegistryRefused
-from fluxless.oci.reference import Repository
+from fluxless.oci.errors import InvalidReference, NotInRegistry, RegistryRefused
+from fluxless.oci.reference import Repository, parse
+from fluxless.reconcile.world import World
 
 HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
 """A host and nothing else: what is asked becomes part of a URL."""
@@ -63,9 +65,56 @@ class Finding:
         return asdict(self)
 
 
+async def report(
+    names: Collection[str],
+    connect: Callable[[str], Awaitable[Cluster]],
+    seen: Callable[[str], Awaitable[World | None]],
+    hosts: Iterable[str],
+    identity: Callable[[], Identity],
+    suffixes: tuple[str, ...],
+) -> dict[str, Any]:
+    """`{clusters, registries}` as JSON: the named clusters, the given registries, and those that the clusters' objects
+    pull from. `seen` gives a cluster's objects, or None when it does not answer.
+    """
+
+    async def pulled_from(name: str) -> list[str]:
+        try:
+            async with asyncio.timeout(WITHIN):
+                world = await seen(name)
+        except TimeoutError:
+            return []  # the cluster's own finding says so
+        return named(world.objects.values(), suffixes) if world is not None else []
+
+    async def of_registries() -> list[Finding]:
+        found = await asyncio.gather(*map(pulled_from, names))
+        return await registries(dict.fromkeys([*hosts, *chain.from_iterable(found)]), identity, suffixes)
+
+    of_clusters, reached = await asyncio.gather(clusters(names, connect), of_registries())
+    return {
+        "clusters": [finding.to_json() for finding in of_clusters],
+        "registries": [finding.to_json() for finding in reached],
+    }
+
+
 async def clusters(names: Iterable[str], connect: Callable[[str], Awaitable[Cluster]]) -> list[Finding]:
     """Whether each can be reached and worked on."""
     return list(await asyncio.gather(*(_within(name, _cluster(name, connect)) for name in names)))
+
+
+def named(objects: Iterable[Mapping[str, Any]], suffixes: tuple[str, ...]) -> list[str]:
+    """Hosts of Azure's registries that objects pull from as the identity of the app itself, each once."""
+    found: dict[str, None] = {}
+    for obj in objects:
+        spec = obj.get("spec") or {}
+        if spec.get("provider") != "azure" or any(spec.get(field) for field in ("secretRef", "serviceAccountName")):
+            continue
+        try:
+            host = parse(str(spec.get("url") or ""))[0].host
+        except InvalidReference:
+            continue  # its own condition says so
+        if host.partition(":")[0].endswith(suffixes):
+            found[host] = None
+    return list(found)
 
 
 async def registries(

@@ -241,21 +241,21 @@ class Engine:
 
     async def check(self, registries: Iterable[str]) -> dict[str, Any]:
         """Whether the app lives and reaches what it is there for: `{heartbeat, clusters, registries}`; see `access.py`.
-        Raises `StoreUnavailable`.
+        Registries are the given ones, and those of the clusters' objects. Raises `StoreUnavailable`.
         """
         settings = self.services.settings
-        silence, clusters, reached = await asyncio.gather(
+        silence, found = await asyncio.gather(
             self.silence(),
-            access.clusters(self.clusters, self.cluster),
-            access.registries(
-                registries, lambda: credential(settings.identity_client_id or None), settings.acr_suffixes
+            access.report(
+                self.clusters,
+                self.cluster,
+                self._seen,
+                registries,
+                lambda: credential(settings.identity_client_id or None),
+                settings.acr_suffixes,
             ),
         )
-        return {
-            "heartbeat": silence if math.isfinite(silence) else None,
-            "clusters": [finding.to_json() for finding in clusters],
-            "registries": [finding.to_json() for finding in reached],
-        }
+        return {"heartbeat": silence if math.isfinite(silence) else None, **found}
 
     async def _seen(self, name: str) -> World | None:
         """The objects of a cluster as this worker or a new look sees them; None when it does not answer."""
@@ -267,7 +267,7 @@ class Engine:
             async with self._reach.asking(name, self.cluster):
                 return await world.take(await self.cluster(name), self._kinds, now)
         except Problem as problem:
-            log.info("cluster=%s not seen for metrics: %s", name, problem)
+            log.info("cluster=%s not seen: %s", name, problem)
             return None
 
     async def _schedule(self, name: str) -> Schedule:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.api.kinds import KUSTOMIZATION
 from fluxless.engine import access
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
+from tests.support.flux import SOURCE, Flux
 
 pytestmark = pytest.mark.cluster
+RBAC = "rbac.authorization.k8s.io"
+Rights = Callable[..., Awaitable[Cluster]]
 
 
 async def test_a_cluster_that_is_ready_says_its_version(cluster: Cluster) -> None:
@@ -32,6 +38,108 @@ async def test_a_user_without_rights_lacks_the_role_within(cluster: Cluster) -> 
 
     (found,) = await access.clusters(["dev"], given)
     assert (found.ok, found.missing) == (False, "Azure Kubernetes Service RBAC Cluster Admin on the cluster")
+
+
+@pytest.fixture
+async def rights(cluster: Cluster) -> AsyncIterator[Rights]:
+    """Makes users that may do what is said, and no more."""
+    made: list[str] = []
+
+    async def give(*rules: dict[str, Any]) -> Cluster:
+        name = f"t-{uuid4().hex[:8]}"
+        made.append(name)
+        role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": list(rules)}
+        await cluster.create(role)
+        binding = {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": name}],
+        }
+        await cluster.create(binding)
+        return cluster.impersonating(name)
+
+    yield give
+    for kind in ("ClusterRoleBinding", "ClusterRole"):
+        for name in made:
+            await cluster.delete(await cluster.resource(f"{RBAC}/v1", kind), name)
+
+
+VERSION = {"nonResourceURLs": ["/version"], "verbs": ["get"]}
+REVIEWS = {
+    "apiGroups": ["authorization.k8s.io"],
+    "resources": ["selfsubjectaccessreviews"],
+    "verbs": ["create"],
+}
+"""Users without groups have not even what every user has."""
+WORKING = (
+    VERSION,
+    REVIEWS,
+    {"apiGroups": ["kustomize.toolkit.fluxcd.io"], "resources": ["*"], "verbs": ["*"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+)
+
+
+async def test_a_narrow_role_is_enough_for_who_may_impersonate(rights: Rights) -> None:
+    impersonate = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]}
+    user = await rights(*WORKING, impersonate)
+
+    async def given(_: str) -> Cluster:
+        return user
+
+    (found,) = await access.clusters(["dev"], given)
+    assert (found.ok, found.missing) == (True, ""), found.message
+
+
+async def test_what_the_app_may_not_do_is_named(rights: Rights) -> None:
+    user = await rights(*WORKING, {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]})
+
+    async def given(_: str) -> Cluster:
+        return user
+
+    (found,) = await access.clusters(["dev"], given)
+    assert (found.ok, found.missing) == (False, "Azure Kubernetes Service RBAC Cluster Admin on the cluster")
+    words = "the app may not patch namespaces, patch customresourcedefinitions.apiextensions.k8s.io there"
+    assert words in found.message
+
+
+async def test_a_cluster_without_crds_is_to_be_installed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "KINDS", (replace(KUSTOMIZATION, group="nobody.example", versions=("v1",)),))
+
+    async def given(_: str) -> Cluster:
+        return cluster
+
+    (found,) = await access.clusters(["dev"], given)
+    assert (found.ok, found.missing, found.install) == (False, "", True)
+    assert "lacks 1 CRDs: run `fluxless install` there" in found.message
+
+
+async def test_registries_of_objects_are_asked_as_well(flux: Flux, acr: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flux.configure(acr_suffixes=LOCAL)
+    monkeypatch.setattr("fluxless.engine.engine.credential", lambda _: Identified())
+    spec = {"interval": "10m", "url": f"oci://{acr}/app", "provider": "azure"}
+    await flux.put(SOURCE, "OCIRepository", "app", spec)
+    found = await flux.engine.check(["elsewhere.example"])
+    hosts = {one["name"]: one["missing"] for one in found["registries"]}
+    assert hosts == {"elsewhere.example": "", acr: "AcrPull on the registry"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "hosts"),
+    [
+        ({"url": "oci://a.azurecr.io/x", "provider": "azure"}, ["a.azurecr.io"]),
+        ({"url": "oci://a.azurecr.io/x"}, []),
+        ({"url": "oci://a.azurecr.io/x", "provider": "azure", "secretRef": {"name": "other"}}, []),
+        ({"url": "oci://a.azurecr.io/x", "provider": "azure", "serviceAccountName": "tenant"}, []),
+        ({"url": "oci://attacker.example/x", "provider": "azure"}, []),
+        ({"url": "https://dev.azure.com/x", "provider": "azure"}, []),
+        ({}, []),
+    ],
+)
+def test_only_registries_that_the_app_itself_pulls_from_are_named(spec: dict[str, Any], hosts: list[str]) -> None:
+    assert access.named([{"spec": spec}, {"spec": spec}, {}], (".azurecr.io",)) == hosts
 
 
 async def test_a_kubeconfig_that_arm_refuses_lacks_the_role_to_reach_it() -> None:
