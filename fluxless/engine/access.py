@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
-from fluxless.api.failure import FailureClass, Problem
+from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.identity import ACR, AKS, Identity
 from fluxless.kube.client import Cluster
-from fluxless.kube.errors import NoSuchKind
+from fluxless.kube.connect import KubeconfigRefused
+from fluxless.kube.errors import Forbidden, NoSuchKind
 from fluxless.oci.auth import Credentials
 from fluxless.oci.client import Registry
 from fluxless.oci.errors import InvalidReference, NotInRegistry, RegistryRefused
@@ -144,21 +145,21 @@ async def _cluster(name: str, connect: Callable[[str], Awaitable[Cluster]]) -> F
     try:
         cluster = await connect(name)
     except Problem as problem:
-        refused = problem.failures[0].cls is FailureClass.FORBIDDEN
-        return Finding(name, False, problem.failures[0].text(), CLUSTER_USER if refused else "")
+        missing = CLUSTER_USER if isinstance(problem, KubeconfigRefused) else ""
+        return Finding(name, False, problem.failures[0].text(), missing)
     try:
         version = str((await cluster.request("GET", "/version")).get("gitVersion"))
         denied = await _denied(cluster)
         kinds = [kind for kind in KINDS if kind.built]
-        missing = [kind.crd_name for kind in kinds if not await _served(cluster, kind.api_version, kind.kind)]
+        absent = [kind.crd_name for kind in kinds if not await _served(cluster, kind.api_version, kind.kind)]
     except Problem as problem:
-        refused = problem.failures[0].cls is FailureClass.FORBIDDEN
-        return Finding(name, False, problem.failures[0].text(), AKS.role if refused else "")
+        missing = AKS.role if isinstance(problem, Forbidden) else ""  # no token at all is no missing role
+        return Finding(name, False, problem.failures[0].text(), missing)
     if denied:
         words = f"Kubernetes {version} answers, but the app may not {', '.join(denied)} there"
         return Finding(name, False, words, AKS.role)
-    if missing:
-        words = f"Kubernetes {version} lacks {len(missing)} CRDs: run `fluxless install` there"
+    if absent:
+        words = f"Kubernetes {version} lacks {len(absent)} CRDs: run `fluxless install` there"
         return Finding(name, False, words, install=True)
     return Finding(name, True, f"Kubernetes {version}")
 
@@ -203,6 +204,5 @@ async def _registry(host: str, identity: Callable[[], Identity]) -> Finding:
     except RegistryRefused as problem:
         return Finding(host, False, problem.failures[0].text(), ACR.role)
     except Problem as problem:
-        refused = problem.failures[0].cls is FailureClass.FORBIDDEN
-        return Finding(host, False, problem.failures[0].text(), ACR.role if refused else "")
+        return Finding(host, False, problem.failures[0].text())
     return Finding(host, True, "gives a token")

@@ -93,6 +93,10 @@ def read_clusters(text: str) -> dict[str, ClusterConfig]:
     return found
 
 
+class KubeconfigRefused(Problem):
+    """ARM knows who asks, and does not give them the kubeconfig: a role is missing."""
+
+
 async def connect(config: ClusterConfig) -> Cluster:
     """Open a cluster; nothing is sent to its API server yet. Raises `Problem`."""
     if config.resource_id:
@@ -198,15 +202,22 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
                 match["group"], match["name"], format="exec", **options
             )
     except AzureError as error:
-        words = str(getattr(error, "message", "") or error).splitlines()
-        raise Problem(
-            Failure(
-                FailureClass.FORBIDDEN,
-                f"the kubeconfig of AKS cluster {config.name!r} cannot be had: {words[0] if words else error}",
-                next_step="give the app's identity the role Azure Kubernetes Service Cluster User Role on the cluster",
-            )
-        ) from error
+        raise _not_had(config.name, error) from error
     found = answer.kubeconfigs or []
     if not found:
         raise Problem(Failure(FailureClass.INTERNAL, f"ARM gave no kubeconfig for AKS cluster {config.name!r}"))
     return bytes(found[0].value or b"").decode()
+
+
+def _not_had(name: str, error: Any) -> Problem:
+    """Of an error of Azure's client. Only a refusal is cured by a role: not a missing identity, cluster or network."""
+    said = str(getattr(error, "message", "") or error).splitlines()
+    words = f"the kubeconfig of AKS cluster {name!r} cannot be had: {said[0] if said else type(error).__name__}"
+    match getattr(error, "status_code", None):
+        case 401 | 403:
+            step = "give the app's identity the role Azure Kubernetes Service Cluster User Role on the cluster"
+            return KubeconfigRefused(Failure(FailureClass.FORBIDDEN, words, next_step=step))
+        case 404:
+            return Problem(Failure(FailureClass.VALIDATION, words, next_step="correct resourceId in FLUXLESS_CLUSTERS"))
+    step = "check that the app has an identity (FLUXLESS_IDENTITY_CLIENT_ID) and can reach ARM; it is tried again"
+    return Problem(Failure(FailureClass.INTERNAL, words, next_step=step))

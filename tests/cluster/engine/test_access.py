@@ -15,7 +15,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KUSTOMIZATION
 from fluxless.engine import access
 from fluxless.kube.client import Cluster
-from fluxless.kube.connect import ClusterConfig, connect
+from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tests.support.flux import SOURCE, Flux
 
 pytestmark = pytest.mark.cluster
@@ -144,7 +144,7 @@ def test_only_registries_that_the_app_itself_pulls_from_are_named(spec: dict[str
 
 async def test_a_kubeconfig_that_arm_refuses_lacks_the_role_to_reach_it() -> None:
     async def refused(_: str) -> Cluster:
-        raise Problem(Failure(FailureClass.FORBIDDEN, "the kubeconfig cannot be had: AuthorizationFailed"))
+        raise KubeconfigRefused(Failure(FailureClass.FORBIDDEN, "the kubeconfig cannot be had: AuthorizationFailed"))
 
     (found,) = await access.clusters(["dev"], refused)
     assert (found.ok, found.missing) == (False, access.CLUSTER_USER)
@@ -203,10 +203,30 @@ async def acr() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("known", [True, False])
-async def test_a_registry_that_refuses_lacks_acr_pull(acr: str, known: bool) -> None:
-    (found,) = await access.registries([acr], lambda: Identified(known), LOCAL)  # type: ignore[arg-type, return-value]
+async def test_a_registry_that_refuses_lacks_acr_pull(acr: str) -> None:
+    (found,) = await access.registries([acr], Identified, LOCAL)  # type: ignore[arg-type]
     assert (found.name, found.ok, found.missing) == (acr, False, "AcrPull on the registry")
+
+
+async def test_no_identity_is_no_missing_role(acr: str) -> None:
+    (found,) = await access.registries([acr], lambda: Identified(False), LOCAL)  # type: ignore[arg-type, return-value]
+    assert (found.name, found.ok, found.missing) == (acr, False, "")
+    assert "no Entra token" in found.message
+
+
+async def test_a_token_of_the_cluster_that_cannot_be_had_is_no_missing_role(control_plane: Path) -> None:
+    opened = await connect(ClusterConfig("dev", kubeconfig=str(control_plane)))
+
+    async def given(_: str) -> Cluster:
+        opened._authorization = lambda: Identified(False).token("aks")
+        return opened
+
+    try:
+        (found,) = await access.clusters(["dev"], given)
+    finally:
+        await opened.close()
+    assert (found.ok, found.missing) == (False, "")
+    assert "no Entra token for aks" in found.message
 
 
 async def test_a_repository_that_is_not_there_is_answer_enough(registry: str) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from fluxless import identity
 from fluxless.api.failure import Problem
-from fluxless.kube.connect import ClusterConfig, connect
+from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tools.devcluster.launcher import TOKEN
 
 pytestmark = pytest.mark.cluster
@@ -28,6 +28,8 @@ class Azure:
     def __init__(self, kubeconfig: Path) -> None:
         self.asked: list[str] = []
         self.forbidden = False
+        self.unknown = False
+        self.nobody = False
         dev = json.loads(kubeconfig.read_text())
         plugin = {
             "apiVersion": "client.authentication.k8s.io/v1beta1",
@@ -47,6 +49,10 @@ class Azure:
 
     async def token(self, request: web.Request) -> web.Response:
         assert request.headers["X-IDENTITY-HEADER"] == "header"
+        if self.nobody:
+            return web.json_response(
+                {"statusCode": 400, "message": "No User Assigned or Delegated Identity"}, status=400
+            )
         self.asked.append(request.query["resource"])
         token = TOKEN if request.query["resource"] == SERVER_ID else "arm-token"
         answer = {"access_token": token, "expires_on": "4102444800", "token_type": "Bearer"}
@@ -57,6 +63,9 @@ class Azure:
         if self.forbidden:
             error = {"error": {"code": "AuthorizationFailed", "message": "The client has no authorization"}}
             return web.json_response(error, status=403)
+        if self.unknown:
+            error = {"error": {"code": "ResourceNotFound", "message": "The cluster was not found"}}
+            return web.json_response(error, status=404)
         value = base64.b64encode(self.kubeconfig.encode()).decode()
         return web.json_response({"kubeconfigs": [{"name": "clusterUser", "value": value}]})
 
@@ -98,10 +107,23 @@ async def test_the_identity_opens_the_cluster_without_running_anything(azure: Az
 
 async def test_a_missing_role_is_named(azure: Azure) -> None:
     azure.forbidden = True
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(KubeconfigRefused) as caught:
         await connect(ClusterConfig("prod", resource_id=RESOURCE))
     assert "Azure Kubernetes Service Cluster User Role" in str(caught.value)
     assert "no authorization" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("what", "step"),
+    [("unknown", "correct resourceId in FLUXLESS_CLUSTERS"), ("nobody", "check that the app has an identity")],
+)
+async def test_what_no_role_cures_asks_for_none(azure: Azure, what: str, step: str) -> None:
+    setattr(azure, what, True)
+    with pytest.raises(Problem) as caught:
+        await connect(ClusterConfig("prod", resource_id=RESOURCE))
+    assert not isinstance(caught.value, KubeconfigRefused)
+    assert step in str(caught.value)
+    assert "role" not in str(caught.value).lower()
 
 
 @pytest.mark.parametrize("user", [{"exec": {"command": "/bin/sh", "args": ["-c", "id"]}}])
