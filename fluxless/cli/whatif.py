@@ -61,6 +61,10 @@ def _value(value: Any, hide: bool) -> str:
     if hide:
         name = value.get("name") if isinstance(value, Mapping) else None
         return f"{name} (value not shown)" if name else "(not shown)"
+    if isinstance(value, Mapping):  # settings may be in there: what is, not what it says
+        return f"{{{', '.join(map(str, value))}}}"
+    if isinstance(value, list) and any(isinstance(one, Mapping | list) for one in value):
+        return f"[{len(value)}]"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 

@@ -65,6 +65,12 @@ class Arm:
                             },
                         ],
                     },
+                    {
+                        "path": "properties.siteConfig",
+                        "propertyChangeType": "Modify",
+                        "before": {"appSettings": [{"name": "A", "value": SETTING}]},
+                        "after": [{"name": "A", "value": SETTING}],
+                    },
                     {"path": "tags.[/owner]", "propertyChangeType": "Delete", "before": "somebody"},
                     {"path": "kind", "propertyChangeType": "NoEffect", "before": "a", "after": "b"},
                 ],

@@ -86,6 +86,7 @@ def test_from_the_package_to_the_smoke_test(arm: Arm, tmp_path: Path) -> None:
         "~ properties.httpsOnly: false → true",
         "~ properties.siteConfig.appSettings.0.value: (not shown) → (not shown)",
         "+ properties.siteConfig.appSettings.1: FLUXLESS_GITHUB_WEBHOOK_SECRET (value not shown)",
+        "~ properties.siteConfig: {appSettings} → [1]",
         '- tags.[/owner]: "somebody"',
         "unsupported [guid(reference('identity').principalId)] a name known later",
         "1 resource(s) would be deleted 1 resource(s) stay as they are",
@@ -163,12 +164,15 @@ def test_what_azure_refuses_at_once_has_a_next_step(
 
 
 def test_a_package_that_cannot_be_built_is_told_with_the_end_of_the_log(arm: Arm, tmp_path: Path) -> None:
+    elsewhere = Arm()
     arm.builds = [{"status": 3, "status_text": "remote build failed"}]
     arm.log = [
         {"message": "Running oryx build", "details_url": f"{arm.url}/api/deployments/build-1/log/2"},
-        {"message": "elsewhere", "details_url": "http://127.0.0.1:9/api/deployments/build-1/log/3"},
+        {"message": "elsewhere", "details_url": f"{elsewhere.start()}/api/deployments/build-1/log/3"},
     ]
     code, text = run(tmp_path, "--wait", "20")
+    elsewhere.stop()
+    assert elsewhere.requests == []  # the token is for nobody else
     assert code == 1
     assert "the package was not built: remote build failed" in text
     assert "Running oryx build | ERROR: no matching distribution for pygit2 | elsewhere" in text
@@ -241,14 +245,15 @@ def test_a_container_says_what_it_reaches_for_a_key_that_is_given(
 def test_what_time_does_not_cure_is_not_waited_for(arm: Arm, tmp_path: Path) -> None:
     lacking = {"name": "dev", "ok": False, "message": "lacks 12 CRDs", "missing": "", "install": True}
     arm.check["clusters"] = [lacking]
-    code, text = run(tmp_path, "--wait", "600")
+    code, text = run(tmp_path, "--wait", "5")
     assert code == 1
     assert f"✗ cluster dev: lacks 12 CRDs fluxless --resource-id {CLUSTER} install" in text
     assert len(arm.asked("/api/check")) == 1
     arm.webhook = 202
-    code, text = run(tmp_path, "--wait", "600")
+    code, text = run(tmp_path, "--wait", "5")
     assert code == 1
     assert "answered with 202" in text
+    assert len(arm.asked("/api/check")) == 2
 
 
 def test_a_registry_with_abac_lacks_the_role_that_it_honours(arm: Arm, tmp_path: Path) -> None:
