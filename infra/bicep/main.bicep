@@ -320,6 +320,11 @@ module containerApp 'modules/container-app.bicep' = if (!empty(image)) {
     subnetId: privateNetwork ? network.outputs.appSubnetId : ''
     settings: allSettings
   }
+  // A container app is refused whose image cannot be pulled, or whose secrets cannot be read, while it is made.
+  dependsOn: [
+    registryAccess
+    vault
+  ]
 }
 
 output appName string = empty(image) ? app.outputs.name : containerApp.outputs.name

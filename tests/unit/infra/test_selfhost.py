@@ -107,6 +107,15 @@ def test_a_reference_to_the_vault_is_no_setting_but_a_secret() -> None:
     assert of_variable.replace("setting", "secret") in text
 
 
+def test_the_container_app_waits_for_the_roles_that_it_is_made_with() -> None:
+    """It pulls its image and reads its secrets by them, and uses no output that would make it wait."""
+    text = (ROOT / "infra" / "bicep" / "main.bicep").read_text()
+    (module,) = re.findall(r"^module containerApp .*?^}", text, re.MULTILINE | re.DOTALL)
+    (waits,) = re.findall(r"dependsOn: \[(.*?)\]", module, re.DOTALL)
+    paths = dict(re.findall(r"^module (\w+) '([^']+)'", text, re.MULTILINE))
+    assert {paths[name] for name in waits.split()} == {"modules/registry-access.bicep", "modules/key-vault.bicep"}
+
+
 def test_the_pod_gets_its_identity_by_federation() -> None:
     pod = of("Deployment")["spec"]["template"]
     assert pod["metadata"]["labels"]["azure.workload.identity/use"] == "true"
