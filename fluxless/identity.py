@@ -17,6 +17,9 @@ class Resource(NamedTuple):
     role: str
 
 
+MANAGEMENT = Resource(
+    "https://management.azure.com/.default", "Azure Kubernetes Service Cluster User Role on the cluster"
+)
 ACR = Resource("https://containerregistry.azure.net/.default", "AcrPull on the registry")
 AKS = Resource(
     "6dae42f8-4368-4678-94ff-3960e28e3630/.default", "Azure Kubernetes Service RBAC Cluster Admin on the cluster"
@@ -25,9 +28,9 @@ AZURE_DEVOPS = Resource(
     "499b84ac-1321-427f-aa17-267ca6975798/.default", "read access to the repository in Azure DevOps"
 )
 EVENT_HUBS = Resource("https://eventhubs.azure.net/.default", "Azure Event Hubs Data Sender on the event hub")
-ROLES = {resource.scope: resource.role for resource in (ACR, AKS, AZURE_DEVOPS, EVENT_HUBS)}
-"""The GUIDs are those of AKS and Azure DevOps in every tenant. ARM, storage, vault and monitoring are asked by Azure's
-own clients, whose callers name the role."""
+ROLES = {resource.scope: resource.role for resource in (MANAGEMENT, ACR, AKS, AZURE_DEVOPS, EVENT_HUBS)}
+"""The GUIDs are those of AKS and Azure DevOps in every tenant; ARM is asked for kubeconfigs alone. Storage, vault and
+monitoring are asked by Azure's own clients, whose callers name the role."""
 
 
 class Identity:

@@ -15,7 +15,7 @@ from typing import Any
 
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
-from fluxless.identity import ACR, AKS, Identity
+from fluxless.identity import ACR, AKS, MANAGEMENT, Identity
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import KubeconfigRefused
 from fluxless.kube.errors import Forbidden, NoSuchKind
@@ -29,7 +29,6 @@ HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
 """A host and nothing else: what is asked becomes part of a URL."""
 WITHIN = 30.0
 """Seconds for one cluster or registry."""
-CLUSTER_USER = "Azure Kubernetes Service Cluster User Role on the cluster"
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 NEEDED = (
     {"verb": "list", "group": KUSTOMIZE, "resource": "kustomizations"},
@@ -145,7 +144,7 @@ async def _cluster(name: str, connect: Callable[[str], Awaitable[Cluster]]) -> F
     try:
         cluster = await connect(name)
     except Problem as problem:
-        missing = CLUSTER_USER if isinstance(problem, KubeconfigRefused) else ""
+        missing = MANAGEMENT.role if isinstance(problem, KubeconfigRefused) else ""
         return Finding(name, False, problem.failures[0].text(), missing)
     try:
         version = str((await cluster.request("GET", "/version")).get("gitVersion"))

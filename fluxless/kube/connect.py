@@ -189,6 +189,8 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
     from azure.core.exceptions import AzureError
     from azure.mgmt.containerservice.aio import ContainerServiceClient
 
+    from fluxless.identity import MANAGEMENT
+
     match = RESOURCE_ID.match(config.resource_id)
     if match is None:
         raise ConfigProblem(f"cluster {config.name!r}: resourceId is not that of a managed cluster")
@@ -196,7 +198,7 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
     options: dict[str, Any] = {} if arm.startswith("https://") else {"enforce_https": False}
     try:
         async with ContainerServiceClient(
-            identity.sdk, match["subscription"], base_url=arm, credential_scopes=[f"{ARM}/.default"]
+            identity.sdk, match["subscription"], base_url=arm, credential_scopes=[MANAGEMENT.scope]
         ) as client:
             answer = await client.managed_clusters.list_cluster_user_credentials(
                 match["group"], match["name"], format="exec", **options
@@ -211,11 +213,13 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
 
 def _not_had(name: str, error: Any) -> Problem:
     """Of an error of Azure's client. Only a refusal is cured by a role: not a missing identity, cluster or network."""
+    from fluxless.identity import MANAGEMENT
+
     said = str(getattr(error, "message", "") or error).splitlines()
     words = f"the kubeconfig of AKS cluster {name!r} cannot be had: {said[0] if said else type(error).__name__}"
     match getattr(error, "status_code", None):
         case 401 | 403:
-            step = "give the app's identity the role Azure Kubernetes Service Cluster User Role on the cluster"
+            step = f"give the app's identity the role {MANAGEMENT.role}"
             return KubeconfigRefused(Failure(FailureClass.FORBIDDEN, words, next_step=step))
         case 404:
             return Problem(Failure(FailureClass.VALIDATION, words, next_step="correct resourceId in FLUXLESS_CLUSTERS"))

@@ -14,6 +14,7 @@ from aiohttp import web
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KUSTOMIZATION
 from fluxless.engine import access
+from fluxless.identity import MANAGEMENT
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tests.support.flux import SOURCE, Flux
@@ -147,7 +148,7 @@ async def test_a_kubeconfig_that_arm_refuses_lacks_the_role_to_reach_it() -> Non
         raise KubeconfigRefused(Failure(FailureClass.FORBIDDEN, "the kubeconfig cannot be had: AuthorizationFailed"))
 
     (found,) = await access.clusters(["dev"], refused)
-    assert (found.ok, found.missing) == (False, access.CLUSTER_USER)
+    assert (found.ok, found.missing) == (False, MANAGEMENT.role)
     assert "AuthorizationFailed" in found.message
 
 
