@@ -136,6 +136,7 @@ def aimed(group: str, template: Template, outputs: Mapping[str, Any], key: str) 
         str(outputs.get("identityPrincipalId") or "<principal id of the identity>"),
         scopes,
         roles,
+        bound=template.value("azureRbac") is False,
         container=bool(template.value("image")),
         key=key,
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fluxless.api.failure import Problem
+from fluxless.identity import AKS
 
 PAUSE = 5.0
 """Seconds between two tries."""
@@ -35,8 +36,9 @@ class Asks(Protocol):
 @dataclass(frozen=True, slots=True)
 class Target:
     """The app that is looked at. `scopes` are resource ids by name of cluster or login server of registry, for the
-    command that gives a role; `roles` are those that differ from what the app asks for. A `container` is no site of App
-    Service: ARM has no keys of it, and what it reaches is asked with `key`, where there is one.
+    command that gives a role; `roles` are those that differ from what the app asks for. With `bound`, the clusters know
+    Kubernetes' own RBAC only, and no role of Azure counts within them. A `container` is no site of App Service: ARM has
+    no keys of it, and what it reaches is asked with `key`, where there is one.
     """
 
     group: str
@@ -45,6 +47,7 @@ class Target:
     principal: str
     scopes: Mapping[str, str]
     roles: Mapping[str, str] = field(default_factory=dict)
+    bound: bool = False
     container: bool = False
     key: str = ""
 
@@ -121,9 +124,12 @@ def _refused(one: Mapping[str, Any], text: str, target: Target) -> Result:
     if one.get("install"):
         which = f"--resource-id {scope} " if scope else ""
         return Result(False, text, f"fluxless {which}install", final=True)
-    role = target.roles.get(name) or str(one.get("missing") or "").partition(" on the ")[0]
     if not one.get("missing"):
         return Result(False, text, "see the message")
+    if target.bound and one["missing"] == AKS.role:
+        binding = f"fluxless --clusterrole cluster-admin --user {target.principal}"
+        return Result(False, text, f"in that cluster: kubectl create clusterrolebinding {binding}")
+    role = target.roles.get(name) or str(one["missing"]).partition(" on the ")[0]
     return Result(
         False,
         text,

@@ -19,6 +19,7 @@ from fluxless.api.failure import Problem
 from fluxless.cli import deploy, publishing, smoke
 from fluxless.cli.app import app
 from fluxless.cli.arm import Azure
+from fluxless.identity import AKS
 from tests.support.arm import KEY, MASTER, SETTING, TOKEN, Arm
 from tools.places import ROOT
 
@@ -56,7 +57,7 @@ def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
     found.stop()
 
 
-def compile_to(tmp_path: Path, abac: bool = False, **more: str) -> None:
+def compile_to(tmp_path: Path, abac: bool = False, **more: str | bool) -> None:
     """What the compiler makes of the parameter file."""
     values: dict[str, Any] = {
         "clusters": {"value": [{"name": "dev", "resourceId": CLUSTER}]},
@@ -263,6 +264,20 @@ def test_a_registry_with_abac_lacks_the_role_that_it_honours(arm: Arm, tmp_path:
     code, text = run(tmp_path)
     assert code == 1
     assert f'--role "Container Registry Repository Reader" --scope {REGISTRY}' in text
+
+
+def test_without_azure_rbac_rights_within_a_cluster_are_bound_there(arm: Arm, tmp_path: Path) -> None:
+    compile_to(tmp_path, azureRbac=False)
+    refused = {"name": "dev", "ok": False, "message": "403", "missing": AKS.role}
+    arm.check["clusters"] = [refused]
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "create clusterrolebinding fluxless --clusterrole cluster-admin --user the-principal" in text
+    assert "az role assignment create" not in text
+    arm.check["clusters"] = [{**refused, "missing": "Azure Kubernetes Service Cluster User Role on the cluster"}]
+    code, text = run(tmp_path)
+    assert code == 1
+    assert f'--role "Azure Kubernetes Service Cluster User Role" --scope {CLUSTER}' in text
 
 
 def test_roles_that_take_their_time_are_waited_for(arm: Arm, tmp_path: Path) -> None:
