@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,8 +124,9 @@ def aimed(group: str, template: Template, outputs: Mapping[str, Any], key: str) 
         raise wrong("the deployment gives no hostName and appName", step)
     scopes = {str(one.get("name")): str(one.get("resourceId")) for one in template.value("clusters") or []}
     roles: dict[str, str] = {}
-    for one in template.value("registries") or []:
-        server = f"{str(one.get('resourceId')).rpartition('/')[2].lower()}.azurecr.io"
+    registries = template.value("registries") or []
+    servers = _servers(registries, outputs.get("loginServers"))
+    for server, one in zip(servers, registries, strict=True):
         scopes[server] = str(one.get("resourceId"))
         if one.get("abac"):
             roles[server] = REPOSITORY_READER
@@ -135,11 +136,21 @@ def aimed(group: str, template: Template, outputs: Mapping[str, Any], key: str) 
         host,
         str(outputs.get("identityPrincipalId") or "<principal id of the identity>"),
         scopes,
+        servers,
         roles,
         bound=template.value("azureRbac") is False,
         container=bool(template.value("image")),
         key=key,
     )
+
+
+def _servers(registries: Sequence[Mapping[str, Any]], told: Any) -> tuple[str, ...]:
+    """Login servers: as ARM tells them, since a registry with a domain name label is not at its own name, and in other
+    clouds at another domain; else as they mostly are.
+    """
+    if isinstance(told, list) and len(told) == len(registries):
+        return tuple(str(server).lower() for server in told)
+    return tuple(f"{str(one.get('resourceId')).rpartition('/')[2].lower()}.azurecr.io" for one in registries)
 
 
 async def packed(package: Path | None) -> Path:

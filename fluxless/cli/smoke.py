@@ -36,9 +36,10 @@ class Asks(Protocol):
 @dataclass(frozen=True, slots=True)
 class Target:
     """The app that is looked at. `scopes` are resource ids by name of cluster or login server of registry, for the
-    command that gives a role; `roles` are those that differ from what the app asks for. With `bound`, the clusters know
-    Kubernetes' own RBAC only, and no role of Azure counts within them. A `container` is no site of App Service: ARM has
-    no keys of it, and what it reaches is asked with `key`, where there is one.
+    command that gives a role, and `registries` those login servers; `roles` are those that differ from what the app
+    asks for. With `bound`, the clusters know Kubernetes' own RBAC only, and no role of Azure counts within them. A
+    `container` is no site of App Service: ARM has no keys of it, and what it reaches is asked with `key`, where there
+    is one.
     """
 
     group: str
@@ -46,6 +47,7 @@ class Target:
     host: str
     principal: str
     scopes: Mapping[str, str]
+    registries: tuple[str, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     bound: bool = False
     container: bool = False
@@ -54,7 +56,7 @@ class Target:
     @property
     def check(self) -> str:
         """Where the app says what it reaches: its clusters, and these registries."""
-        return f"/api/check?registries={','.join(name for name in self.scopes if '.' in name)}"
+        return f"/api/check?registries={','.join(self.registries)}"
 
 
 @dataclass(frozen=True, slots=True)

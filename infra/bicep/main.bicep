@@ -333,3 +333,4 @@ output identityClientId string = identity.outputs.clientId
 output identityPrincipalId string = identity.outputs.principalId
 output storageName string = storage.outputs.name
 output vaultUri string = vault.outputs.uri
+output loginServers array = [for (registry, index) in registries: registryAccess[index].outputs.loginServer]

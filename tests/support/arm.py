@@ -82,6 +82,7 @@ class Arm:
             },
             {"resourceId": _id("Microsoft.KeyVault/vaults/one"), "changeType": "NoChange"},
         ]
+        self.outputs: dict[str, Any] = dict(OUTPUTS)
         self.failure: dict[str, Any] | None = None
         """What the deployment ends with."""
         self.refusal: tuple[int, dict[str, Any]] | None = None
@@ -212,7 +213,7 @@ class Arm:
                 {"id": where, "name": "x", "properties": properties},
                 {"Azure-AsyncOperation": status, "Retry-After": "0"},
             )
-        outputs = {name: {"type": "String", "value": value} for name, value in OUTPUTS.items()}
+        outputs = {name: {"type": "String", "value": value} for name, value in self.outputs.items()}
         return 200, {"id": where, "name": "x", "properties": {"provisioningState": "Succeeded", "outputs": outputs}}, {}
 
     def _operation(self) -> Answer:

@@ -20,3 +20,4 @@ resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 output id string = registry.id
+output loginServer string = registry.properties.loginServer

@@ -359,7 +359,26 @@ def test_a_checkout_makes_its_own_package(tmp_path: Path, monkeypatch: pytest.Mo
         asyncio.run(deploy.packed(None))
 
 
+def test_a_registry_is_asked_for_where_arm_says_that_it_is(arm: Arm, tmp_path: Path) -> None:
+    arm.outputs["loginServers"] = ["Example-a1b2.azurecr.io"]
+    refused = {"name": "example-a1b2.azurecr.io", "ok": False, "message": "401", "missing": "AcrPull on the registry"}
+    arm.check["registries"] = [refused]
+    code, text = run(tmp_path)
+    assert code == 1
+    assert arm.asked("/api/check") == ["GET /api/check?registries=example-a1b2.azurecr.io"]
+    assert f'--role "AcrPull" --scope {REGISTRY}' in text
+
+
+def test_a_deployment_that_does_not_say_where_the_app_is_ends_there(arm: Arm, tmp_path: Path) -> None:
+    del arm.outputs["hostName"]
+    code, text = run(tmp_path)
+    assert code == 1
+    assert "the deployment gives no hostName and appName" in text
+    assert not arm.asked("/api/publish")
+
+
 def test_the_outputs_that_it_relies_on_are_those_of_the_bicep() -> None:
     main = (ROOT / "infra" / "bicep" / "main.bicep").read_text()
     for name in ("appName", "hostName", "identityPrincipalId"):
         assert f"output {name} string" in main
+    assert "output loginServers array" in main
