@@ -27,6 +27,8 @@ WEB = "2023-12-01"
 POLL = 3.0
 """Seconds between two looks at an operation of ARM."""
 KEYS_WITHIN = 30.0
+ASK_WITHIN = 60.0
+"""Seconds; the app starts cold, and then looks at all that it reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Azure:
         headers = {"x-functions-key": key} if key else {}
         try:
             async with (
-                session(timeout=60.0) as http,
+                session(timeout=ASK_WITHIN) as http,
                 http.request(method, f"{self._app(host)}{path}", headers=headers) as answer,
             ):
                 text = await answer.text()

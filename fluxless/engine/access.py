@@ -29,6 +29,8 @@ HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
 """A host and nothing else: what is asked becomes part of a URL."""
 WITHIN = 30.0
 """Seconds for one cluster or registry."""
+SEEN_WITHIN = 8.0
+"""Seconds for a cluster's objects. Registries come after them, and who asks waits for a minute."""
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io"
 NEEDED = (
     {"verb": "list", "group": KUSTOMIZE, "resource": "kustomizations"},
@@ -79,7 +81,7 @@ async def report(
 
     async def pulled_from(name: str) -> list[str]:
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(SEEN_WITHIN):
                 world = await seen(name)
         except TimeoutError:
             return []  # the cluster's own finding says so
@@ -102,11 +104,15 @@ async def clusters(names: Iterable[str], connect: Callable[[str], Awaitable[Clus
 
 
 def named(objects: Iterable[Mapping[str, Any]], suffixes: tuple[str, ...]) -> list[str]:
-    """Hosts of Azure's registries that objects pull from as the identity of the app itself, each once."""
+    """Hosts of Azure's registries that objects pull from as the identity of the app itself, each once. Suspended ones
+    pull nothing.
+    """
     found: dict[str, None] = {}
     for obj in objects:
         spec = obj.get("spec") or {}
-        if spec.get("provider") != "azure" or any(spec.get(field) for field in ("secretRef", "serviceAccountName")):
+        if spec.get("provider") != "azure" or any(
+            spec.get(field) for field in ("secretRef", "serviceAccountName", "suspend")
+        ):
             continue
         try:
             host = parse(str(spec.get("url") or ""))[0].host

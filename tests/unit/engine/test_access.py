@@ -1,0 +1,53 @@
+"""`/api/check` answers in time, whatever a cluster does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.cli.arm import ASK_WITHIN
+from fluxless.engine import access
+from fluxless.kube.client import Cluster
+from fluxless.reconcile.world import Ref, World
+
+SUFFIXES = (".azurecr.io",)
+
+
+def nobody() -> Any:
+    raise Problem(Failure(FailureClass.FORBIDDEN, "no Entra token"))
+
+
+async def away(name: str) -> Cluster:
+    raise Problem(Failure(FailureClass.INTERNAL, f"cluster {name!r}: no answer"))
+
+
+async def test_a_cluster_whose_objects_do_not_come_holds_up_no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "SEEN_WITHIN", 0.05)
+
+    async def seen(name: str) -> World | None:
+        if name == "hangs":
+            await asyncio.sleep(60)
+        spec = {"provider": "azure", "url": "oci://of-objects.azurecr.io/app"}
+        obj = {"kind": "OCIRepository", "metadata": {"name": "a", "namespace": "b"}, "spec": spec}
+        return World({Ref.of(obj): obj}, 0.0) if name == "answers" else None
+
+    async with asyncio.timeout(5):
+        found = await access.report(
+            ["hangs", "answers", "away"], away, seen, ["given.azurecr.io", "of-objects.azurecr.io"], nobody, SUFFIXES
+        )
+    assert [one["name"] for one in found["clusters"]] == ["hangs", "answers", "away"]
+    assert [one["name"] for one in found["registries"]] == ["given.azurecr.io", "of-objects.azurecr.io"]
+    assert {one["message"] for one in found["registries"]} == {"no Entra token"}
+
+
+def test_the_app_answers_before_fluxless_deploy_gives_up() -> None:
+    assert access.SEEN_WITHIN + access.WITHIN < ASK_WITHIN
+
+
+def test_a_suspended_source_names_no_registry() -> None:
+    spec = {"provider": "azure", "url": "oci://a.azurecr.io/app"}
+    assert access.named([{"spec": spec}], SUFFIXES) == ["a.azurecr.io"]
+    assert access.named([{"spec": spec | {"suspend": True}}], SUFFIXES) == []
