@@ -55,10 +55,11 @@ class Meter:
         self._written = float("-inf")
         self._counted: metrics.Document = {}
         self._writing: asyncio.Task[None] | None = None
+        self._closed = False
 
     def touch(self) -> None:
         """Something was counted: see to it that it is written soon."""
-        if self._writing is None or self._writing.done():
+        if not self._closed and (self._writing is None or self._writing.done()):
             self._writing = asyncio.get_running_loop().create_task(self._later())
 
     async def _later(self) -> None:
@@ -82,7 +83,8 @@ class Meter:
             log.warning("metrics not kept: %s", problem)
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write what is left; what is counted from now on is not written any more."""
+        self._closed = True
         if self._writing is not None and not self._writing.done():
             self._writing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

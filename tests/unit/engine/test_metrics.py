@@ -125,6 +125,18 @@ async def test_numbers_that_were_added_and_not_yet_deleted_count_once(tmp_path: 
         assert found.counted["controller_runtime_reconcile_total"] == {("prod", "kustomization", "success"): [1.0]}
 
 
+async def test_a_closed_meter_writes_what_is_left_and_nothing_after(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    worker = Meter(store, Clock())
+    metrics.RECONCILES.add("prod", "kustomization", "success")
+    worker.touch()
+    await worker.close()
+    (kept,) = [blob async for blob in store.list(metering.FOLDER)]
+    worker.touch()
+    await worker.close()
+    assert [blob async for blob in store.list(metering.FOLDER)] == [kept]
+
+
 async def test_a_worker_that_was_silent_for_long_counts_anew(tmp_path: Path) -> None:
     store, clock = DirectoryStore(tmp_path), Clock()
     worker = Meter(store, clock)
