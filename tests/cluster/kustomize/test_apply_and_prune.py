@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.support.flux import KUSTOMIZE, SOURCE, Flux, message, ready
+from tests.support.hosted import until
 from tests.support.repositories import Repo, config_map, deployment
 
 pytestmark = pytest.mark.cluster
@@ -240,7 +241,11 @@ async def test_a_kustomization_may_bring_a_crd_and_an_object_of_it(flux: Flux, r
     assert ready(await flux.ks("app")) == ("True", "ReconciliationSucceeded"), message(await flux.ks("app"))
     await flux.delete(KUSTOMIZE, "Kustomization", "app")
     await flux.run()
-    assert await flux.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"things.{group}") is None
+
+    async def gone() -> bool:
+        return await flux.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"things.{group}") is None
+
+    await until(gone, "the API server to clean up after the definition", 20)
 
 
 async def test_common_metadata_substitution_and_images_reach_the_cluster(flux: Flux, repo: Repo) -> None:
