@@ -23,6 +23,7 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
 from tools.bench import clusters, idle, memory, theirs
+from tools.bench.growth import TIMER, Growth
 from tools.bench.interval import interval_pass
 from tools.bench.meter import Meter, out
 from tools.bench.releases import Releases
@@ -35,7 +36,7 @@ from tools.sample import Repository
 
 FOLDER = STATE / "bench"
 ONE_CLUSTER = ("create", "chain", "webhook", "objects", "failing")
-ALL = (*ONE_CLUSTER, "sources", "releases", "memory", "idle", "clusters", "import")
+ALL = (*ONE_CLUSTER, "sources", "releases", "memory", "idle", "growth", "clusters", "import")
 
 
 async def _sources(sizes: list[int]) -> list[str]:
@@ -124,6 +125,18 @@ async def _idle() -> list[str]:
         return meter.rows
 
 
+async def _growth() -> list[str]:
+    folder = FOLDER / "growth"
+    async with _app(folder, timer=TIMER) as (env, cluster, worker):
+        meter = Meter(env.kubeconfig, [worker], {})
+        repository = Repository(folder / "work", env.git_root / "bench.git")
+        repository.create({"podinfo/objects.yaml": OBJECTS})
+        work = Work(cluster, env.git_url)
+        await work.prepare()
+        await Growth(env, work, meter, repository).measure()
+        return meter.rows
+
+
 async def _run(only: set[str], sizes: list[int]) -> list[str]:
     rows: list[str] = []
     beside: theirs.Figures = {}
@@ -139,6 +152,8 @@ async def _run(only: set[str], sizes: list[int]) -> list[str]:
         rows += await memory.measure(FOLDER / "memory")
     if "idle" in only:
         rows += await _idle()
+    if "growth" in only:
+        rows += await _growth()
     if "clusters" in only:
         for count in (10, 100):
             rows += await clusters.run(FOLDER / f"clusters-{count}", count)

@@ -27,11 +27,11 @@ Invocations = Mapping[str, tuple[int, float, float]]
 
 async def measure(env: environment.Environment, work: Work, meter: Meter) -> None:
     """Create the applications, wait, and note what an interval cost."""
-    await work.create(APPLICATIONS, interval="10m")
+    await work.create(APPLICATIONS, source="10m", interval="10m")
     await asyncio.sleep(SETTLED)
-    before, blobs, requests = await _invocations(env), await _blobs(env), await meter.read()
+    before, blobs, requests = await invocations(env), await _blobs(env), await meter.read()
     await asyncio.sleep(INTERVAL)
-    after, hours = await _invocations(env), 3600.0 / INTERVAL
+    after, hours = await invocations(env), 3600.0 / INTERVAL
     total = raw = bill = 0.0
     for name in sorted(after):
         known = before.get(name, (0, 0.0, 0.0))
@@ -47,10 +47,18 @@ async def measure(env: environment.Environment, work: Work, meter: Meter) -> Non
     meter.note("idle hour, requests to Blob", f"{(await _blobs(env) - blobs) * hours:.0f}")
 
 
-async def _invocations(env: environment.Environment) -> Invocations:
+async def invocations(env: environment.Environment) -> Invocations:
+    """Of all functions since the host has started."""
+    found = await periods(env)
+    times = {name: [seconds for _, seconds in spent] for name, spent in found.items()}
+    return {name: (len(spent), sum(spent), sum(billed(seconds) for seconds in spent)) for name, spent in times.items()}
+
+
+async def periods(env: environment.Environment) -> dict[str, list[tuple[float, float]]]:
+    """When invocations began, on a clock of the host, and their seconds, by function."""
     async with aiohttp.ClientSession() as http, http.get(f"{env.functions_url}/admin/invocations") as answer:
         found = await answer.json()
-    return {name: (len(times), sum(times), sum(billed(seconds) for seconds in times)) for name, times in found.items()}
+    return {name: [(began, seconds) for began, seconds in times] for name, times in found.items()}
 
 
 async def _blobs(env: environment.Environment) -> float:

@@ -146,16 +146,16 @@ class Work:
         """The namespace."""
         await prepare(self.cluster)
 
-    async def source(self) -> None:
+    async def source(self, interval: str = "60m") -> None:
         """One GitRepository over the repository `bench`."""
-        spec = {"interval": "60m", "url": f"{self.git_url}/bench.git", "ref": {"branch": "main"}}
+        spec = {"interval": interval, "url": f"{self.git_url}/bench.git", "ref": {"branch": "main"}}
         names = {"name": "bench", "namespace": NAMESPACE}
         body = {"apiVersion": SOURCE, "kind": "GitRepository", "metadata": names, "spec": spec}
         await self.cluster.apply(body, manager="bench")
 
-    async def create(self, count: int, *, chained: bool = False, **spec: Any) -> None:
-        """The source and the Kustomizations; until all are ready."""
-        await self.source()
+    async def create(self, count: int, *, chained: bool = False, source: str = "60m", **spec: Any) -> None:
+        """The source, looked at every `source`, and the Kustomizations; until all are ready."""
+        await self.source(source)
         for number in range(count):
             await self.cluster.apply(kustomization(number, chained=chained, **spec), manager="bench")
         await self.all_ready(count)

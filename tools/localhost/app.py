@@ -26,8 +26,8 @@ class App:
         self.functions = functions
         self.client: Callable[[], str] = lambda: "{}"
         self._timeout = timeout
-        self.times: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES))
-        """Seconds of the last invocations, by function."""
+        self.times: defaultdict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=TIMES))
+        """When the last invocations began, on a clock of this process, and their seconds, by function."""
 
     @classmethod
     def load(cls, folder: Path, timeout: float) -> App:
@@ -68,4 +68,4 @@ class App:
                 work = functools.partial(contextvars.copy_context().run, user, **arguments)
                 return await asyncio.get_running_loop().run_in_executor(threads, work)
         finally:
-            self.times[function.get_function_name()].append(time.perf_counter() - began)
+            self.times[function.get_function_name()].append((began, time.perf_counter() - began))

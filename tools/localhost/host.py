@@ -75,7 +75,7 @@ class Host:
         return web.json_response({"state": "Running", "functions": sorted(self._app.functions)})
 
     async def _invocations(self, request: web.Request) -> web.Response:
-        """Seconds of the last invocations by function, for measurements."""
+        """`[began, seconds]` of the last invocations by function, for measurements."""
         return web.json_response({name: list(times) for name, times in self._app.times.items()})
 
     async def _hello(self, request: web.Request) -> web.Response:
