@@ -11,14 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from fluxless.api.duration import parse_duration
-from fluxless.cli import costs
-from fluxless.cli.costs import UNITS, Month, Price, Workload
+from fluxless.cli import costs, prices
+from fluxless.cli.costs import Month, Workload
+from fluxless.cli.prices import UNITS, Price
 from fluxless.cli.session import console, run_plain, wrong
 
 WORDS = {
-    "executions": "executions",
-    "gb_seconds": "execution time, at most",
-    "always_ready_gb_seconds": "instances kept warm",
+    "executions": "executions on demand",
+    "gb_seconds": "time on demand, at most",
+    "always_ready_executions": "executions on warm instances",
+    "always_ready_execution_gb_seconds": "time on warm instances, at most",
+    "always_ready_gb_seconds": "warm instances",
     "storage_transactions": "storage transactions",
     "telemetry_gb": "telemetry",
     "node_hour": "Flux's pods on nodes",
@@ -28,14 +31,16 @@ WORDS = {
 def cost(
     apps: Annotated[int, typer.Option(min=1, help="Kustomizations and HelmReleases, all clusters together.")] = 100,
     clusters: Annotated[int, typer.Option(min=1)] = 1,
+    sources: Annotated[int, typer.Option(min=1, help="Repositories, charts and buckets of each cluster.")] = 1,
     interval: Annotated[str, typer.Option(help="spec.interval of the applications.")] = "10m",
     timer: Annotated[str, typer.Option(help="Time between two ticks of the timer (FLUXLESS_TIMER).")] = "30s",
     pushes: Annotated[float, typer.Option(min=0, help="Commits a day.")] = 20,
-    memory: Annotated[int, typer.Option(help="MB of an instance.")] = 2048,
-    always_ready: Annotated[int, typer.Option(min=0, help="Instances kept warm.")] = 0,
+    apps_per_push: Annotated[int, typer.Option(min=1, help="Applications that follow a commit, in each cluster.")] = 1,
+    memory: Annotated[int, typer.Option(min=512, help="MB of an instance.")] = 2048,
+    always_ready: Annotated[int, typer.Option(min=0, help="Instances kept warm (durableAlwaysReady).")] = 1,
     node_cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of a node, for Flux's pods beside it.")] = 4,
     node_memory: Annotated[float, typer.Option(min=1, help="MiB of a node.")] = 16384,
-    prices: Annotated[Path | None, typer.Option(help="YAML of prices, see docs/cost-prices.yaml.")] = None,
+    price_list: Annotated[Path | None, typer.Option("--prices", help="YAML, see docs/cost-prices.yaml.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
 ) -> None:
     """What a month of Fluxless amounts to, beside the six pods of Flux."""
@@ -44,15 +49,17 @@ def cost(
         load = Workload(
             apps=apps,
             clusters=clusters,
+            sources=sources,
             interval=_seconds("--interval", interval),
             timer=_seconds("--timer", timer),
             pushes_per_day=pushes,
+            apps_per_push=apps_per_push,
             memory=memory,
             always_ready=always_ready,
         )
         found = costs.month(load)
         nodes = costs.share_of_nodes(clusters, node_cpus, node_memory)
-        known = _prices(prices) if prices is not None else {}
+        known = _prices(price_list) if price_list is not None else {}
         if output == "json":
             console().print_json(json.dumps(_document(found, nodes, known)))
         else:
@@ -65,7 +72,7 @@ def cost(
 def show(found: Month, nodes: float, known: dict[str, Price], out: Console) -> None:
     """A row for each quantity, with money where its price is known, then where the prices are from."""
     quantities = found.quantities()
-    money = costs.amounts(quantities | {"node_hour": nodes * costs.HOURS}, known)
+    money = prices.amounts(quantities | {"node_hour": nodes * costs.HOURS}, known)
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for name in ("A MONTH", "AMOUNT", "UNIT", "COST"):
         table.add_column(name, no_wrap=True, justify="left" if name == "A MONTH" else "right")
@@ -100,7 +107,7 @@ def _document(found: Month, nodes: float, known: dict[str, Price]) -> dict[str, 
         "month": {name: {"amount": amount, "unit": UNITS[name]} for name, amount in quantities.items()},
         "measuredGbSeconds": found.gb_seconds,
         "nodesOfFluxPods": nodes,
-        "cost": costs.amounts(quantities | {"node_hour": nodes * costs.HOURS}, known),
+        "cost": prices.amounts(quantities | {"node_hour": nodes * costs.HOURS}, known),
         "prices": {
             name: {"value": one.value, "currency": one.currency, "source": one.source, "date": one.date}
             for name, one in known.items()
@@ -122,7 +129,7 @@ def _prices(file: Path) -> dict[str, Price]:
     import yaml
 
     try:
-        return costs.prices(yaml.safe_load(file.read_text()))
+        return prices.read(yaml.safe_load(file.read_text()))
     except OSError as error:
         raise wrong(f"{file} cannot be read: {error.strerror}", "give the path of a file") from None
     except (yaml.YAMLError, ValueError) as error:
