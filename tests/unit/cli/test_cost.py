@@ -54,6 +54,18 @@ def test_more_applications_cost_no_more_executions_while_they_fit_into_a_batch()
     assert month(Workload(apps=10)).executions == month(Workload(apps=costs.CHECKS_AT_ONCE)).executions
 
 
+def test_a_commit_for_a_hundred_has_about_the_executions_that_were_measured() -> None:
+    """32.4 in docs/benchmarks.md, in four batches; no more up to the size of a batch than for one application."""
+    load = Workload(pushes_per_day=24)
+    none = month(replace(load, pushes_per_day=0)).executions
+    one, batch, hundred = (
+        (month(replace(load, apps_per_push=apps)).executions - none) / costs.HOURS
+        for apps in (1, costs.CHANGES_AT_ONCE, 100)
+    )
+    assert one == pytest.approx(batch)
+    assert hundred == pytest.approx(32.4, rel=0.05)
+
+
 def test_a_plan_and_a_check_take_longer_the_more_applications_a_cluster_has() -> None:
     """Nothing new: one plan at each tick, and two more for each of the two batches that an interval leads to."""
     load = Workload(apps=200, clusters=2, interval=3600, timer=60, pushes_per_day=0, memory=1024)
