@@ -10,7 +10,7 @@ import logging
 import azure.durable_functions as df
 import azure.functions as func
 
-from functions import host, names
+from functions import host, names, settings
 
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
@@ -35,7 +35,7 @@ async def check(req: func.HttpRequest) -> func.HttpResponse:
     """Whether the app reaches its clusters, and the registries of `?registries=a.azurecr.io,b.azurecr.io`, as JSON."""
     from fluxless.api.failure import Problem
 
-    hosts = [name.strip() for name in str(req.params.get("registries", "")).split(",") if name.strip()]
+    hosts = settings.listed(str(req.params.get("registries", "")))
     try:
         return func.HttpResponse(json.dumps(await host.engine().check(hosts)), mimetype="application/json")
     except Problem as problem:

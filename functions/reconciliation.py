@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions import settings
+from functions.settings import listed
 
 if TYPE_CHECKING:
     from fluxless.reconcile.services import Settings
@@ -26,14 +27,14 @@ def read() -> Settings:
         prune_limit=_prune_limit(),
         report_drift=_report_drift(),
         remote_bases=settings.REMOTE_BASES.on(),
-        override_managers=tuple(name.strip() for name in settings.OVERRIDE_MANAGERS.read().split(",") if name.strip()),
+        override_managers=tuple(listed(settings.OVERRIDE_MANAGERS.read())),
         helm_gates=_helm_gates(),
         retry_exhausted=_retry_exhausted(),
         custom_stage_kinds=_custom_stage_kinds(),
         sops_age_secret=_sops_age_secret(),
         object_level_identity=settings.OBJECT_LEVEL_IDENTITY.on(),
         identity_client_id=settings.IDENTITY_CLIENT_ID.read(),
-        acr_suffixes=tuple(suffix.strip() for suffix in settings.ACR_SUFFIXES.read().split(",") if suffix.strip()),
+        acr_suffixes=tuple(listed(settings.ACR_SUFFIXES.read())),
     )
 
 
@@ -79,7 +80,7 @@ def _report_drift() -> bool:
 
 def _custom_stage_kinds() -> tuple[tuple[str, str], ...]:
     """`group/Kind` with commas between, as Flux's `--custom-apply-stage-kinds`; the core group has an empty name."""
-    entries = [entry.strip() for entry in settings.CUSTOM_STAGE_KINDS.read().split(",") if entry.strip()]
+    entries = listed(settings.CUSTOM_STAGE_KINDS.read())
     if any(entry.count("/") != 1 or entry.endswith("/") for entry in entries):
         step = "write it like rbac.authorization.k8s.io/Role,/Secret"
         raise settings.CUSTOM_STAGE_KINDS.wrong("is no list of kinds", step)
@@ -90,7 +91,7 @@ def _helm_gates() -> frozenset[str]:
     """Names with commas between, as in Flux's `--feature-gates`, where `=true` may follow each."""
     from fluxless.helm.gates import GATES
 
-    names = {entry.strip().removesuffix("=true") for entry in settings.HELM_GATES.read().split(",") if entry.strip()}
+    names = {entry.removesuffix("=true") for entry in listed(settings.HELM_GATES.read())}
     if unknown := names - GATES:
         raise settings.HELM_GATES.wrong(f"has no gate {sorted(unknown)[0]}", f"known are {', '.join(sorted(GATES))}")
     return frozenset(names)

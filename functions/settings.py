@@ -10,6 +10,11 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 PREFIX = "FLUXLESS_"
 
 
+def listed(text: str) -> list[str]:
+    """The entries of a list with commas between."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
 @dataclass(frozen=True, slots=True)
 class AppSetting:
     """One setting; `default` as users would write it, empty for none; `meaning` in Markdown, as the page says it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ from typing import Any, TypeVar
 
 from fluxless.cli import publishing
 from fluxless.cli.refusals import failed, of_sdk, problem
-from fluxless.identity import blocking
+from fluxless.identity import MANAGEMENT, blocking
+from fluxless.kube.connect import management
 from fluxless.transport import session, words
 
 T = TypeVar("T")
-ARM = "https://management.azure.com"
-SCOPE = f"{ARM}/.default"
 WEB = "2023-12-01"
 """API version of Microsoft.Web."""
 POLL = 3.0
@@ -55,8 +53,7 @@ class Azure:
     ) -> None:
         self._subscription = subscription
         self._credential = blocking()
-        self._arm = os.environ.get("FLUXLESS_ARM_ENDPOINT") or ARM
-        self._plain: dict[str, Any] = {} if self._arm.startswith("https://") else {"enforce_https": False}
+        self._arm, self._plain = management()
         self._app = app
         self._scm = scm
 
@@ -92,11 +89,11 @@ class Azure:
 
     async def keys(self, group: str, app: str) -> tuple[str, str]:
         """The master key and a function key of the app. Raises `Problem`."""
+        import aiohttp
+
         path = f"/subscriptions/{self._subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{app}"
         url = f"{self._arm}{path}/host/default/listkeys?api-version={WEB}"
         headers = {"Authorization": f"Bearer {await self._token()}"}
-        import aiohttp
-
         try:
             async with session(timeout=KEYS_WITHIN) as http, http.post(url, headers=headers) as answer:
                 status, found = answer.status, await answer.json(content_type=None)
@@ -132,7 +129,7 @@ class Azure:
 
         def work() -> T:
             with DeploymentsMgmtClient(
-                self._credential, self._subscription, self._arm, credential_scopes=[SCOPE]
+                self._credential, self._subscription, self._arm, credential_scopes=[MANAGEMENT.scope]
             ) as client:
                 return ask(client)
 
@@ -145,9 +142,10 @@ class Azure:
         from azure.core.exceptions import AzureError
 
         try:
-            return str((await asyncio.to_thread(self._credential.get_token, SCOPE)).token)
+            return str((await asyncio.to_thread(self._credential.get_token, MANAGEMENT.scope)).token)
         except AzureError as error:
-            raise problem(f"no Entra token for {SCOPE}: {str(error).splitlines()[0]}", "run `az login`") from error
+            text = f"no Entra token for {MANAGEMENT.scope}: {str(error).splitlines()[0]}"
+            raise problem(text, "run `az login`") from error
 
 
 def _body(template: Template) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fluxless.api.failure import Problem
+from fluxless.cli.check import OVERDUE
 from fluxless.identity import AKS
 
 PAUSE = 5.0
 """Seconds between two tries."""
-SILENT = 120.0
-"""Seconds without a heartbeat after which the timer counts as dead."""
 
 
 class Asks(Protocol):
@@ -107,7 +106,7 @@ def reached(status: int, answer: Any, target: Target) -> list[Result]:
         words = f"the app does not say what it reaches ({status}): {str(answer)[:300]}"
         return [Result(False, words, "correct what it names; the app's log stream in the portal says more")]
     beat = answer.get("heartbeat")
-    if beat is None or beat > SILENT:
+    if beat is None or beat > OVERDUE:
         since = "never" if beat is None else f"{beat:.0f} s ago"
         step = "restart the app: timers on Flex Consumption can stand still after a deployment"
         found = [Result(False, f"the timer ran {since}", step)]

@@ -115,11 +115,11 @@ def named(objects: Iterable[Mapping[str, Any]], suffixes: tuple[str, ...]) -> li
         ):
             continue
         try:
-            host = parse(str(spec.get("url") or ""))[0].host
+            repository, _ = parse(str(spec.get("url") or ""))
         except InvalidReference:
             continue  # its own condition says so
-        if host.partition(":")[0].endswith(suffixes):
-            found[host] = None
+        if repository.of_azure(suffixes):
+            found[repository.host] = None
     return list(found)
 
 

@@ -197,7 +197,8 @@ class Engine:
                 outcome, record = await reconcile_object(obj, found, self.services)
             if record is not None:
                 runs.append(record)
-                spans.append(telling.span(record, obj, found.world))
+                if self._tracer is not None:
+                    spans.append(telling.span(record, obj, found.world))
                 failed = record["result"] in telling.FAILED
                 runs_log.log(logging.WARNING if failed else logging.INFO, telling.line(record))
             return outcome

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fluxless.api.timestamps import parse_timestamp
+from fluxless.reconcile import outcome
 from fluxless.reconcile.dependencies import artifact_of, sources_of
+from fluxless.reconcile.outcome import State
 from fluxless.reconcile.world import Ref, World
 from fluxless.telemetry import Span
 
@@ -20,7 +22,8 @@ FIELDS = ("cluster", "kind", "namespace", "name", "revision", "result", "reason"
 MESSAGE_LIMIT = 500
 APPLIED_LIMIT = 8000
 """Characters of an attribute that Application Insights keeps are 8,192."""
-FAILED = {"retry", "stalled"}
+FAILED = frozenset(State(state).name.lower() for state in outcome.FAILED)
+"""As run records write them."""
 ROOTS = {"GitRepository", "OCIRepository", "Bucket", "HelmRepository"}
 """What chains begin with."""
 LONGEST_CHAIN = 5

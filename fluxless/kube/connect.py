@@ -97,6 +97,12 @@ class KubeconfigRefused(Problem):
     """ARM knows who asks, and does not give them the kubeconfig: a role is missing."""
 
 
+def management() -> tuple[str, dict[str, Any]]:
+    """Where ARM is, and what its clients must be told of each request there: tests put one without TLS in its place."""
+    arm = os.environ.get("FLUXLESS_ARM_ENDPOINT") or ARM
+    return arm, {} if arm.startswith("https://") else {"enforce_https": False}
+
+
 async def connect(config: ClusterConfig) -> Cluster:
     """Open a cluster; nothing is sent to its API server yet. Raises `Problem`."""
     if config.resource_id:
@@ -194,8 +200,7 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
     match = RESOURCE_ID.match(config.resource_id)
     if match is None:
         raise ConfigProblem(f"cluster {config.name!r}: resourceId is not that of a managed cluster")
-    arm = os.environ.get("FLUXLESS_ARM_ENDPOINT") or ARM
-    options: dict[str, Any] = {} if arm.startswith("https://") else {"enforce_https": False}
+    arm, options = management()
     try:
         async with ContainerServiceClient(
             identity.sdk, match["subscription"], base_url=arm, credential_scopes=[MANAGEMENT.scope]

@@ -46,7 +46,7 @@ async def who_asks(
 
 async def _azure(run: SourceRun, repository: Repository, stack: contextlib.AsyncExitStack) -> Credentials:
     suffixes = run.services.settings.acr_suffixes
-    if not repository.host.partition(":")[0].endswith(suffixes):
+    if not repository.of_azure(suffixes):
         step = f"use provider generic, or the login server of a registry that ends in one of {', '.join(suffixes)}"
         text = f"failed to get credential from azure: '{repository.host}' is no Azure container registry"
         raise credentials.refused(run, text, step)
