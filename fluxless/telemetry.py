@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.identity import blocking
+from fluxless.auth.identity import blocking
 
 log = logging.getLogger("fluxless.telemetry")
 NAME = "fluxless"

@@ -83,7 +83,7 @@ def open_store() -> Store:
     if connection := settings.BLOB_CONNECTION.read():
         return AzureStore.from_connection_string(connection, container)
     if url := settings.BLOB_ACCOUNT_URL.read():
-        from fluxless.identity import credential
+        from fluxless.auth.identity import credential
 
         return AzureStore.from_account_url(url, container, credential(settings.IDENTITY_CLIENT_ID.read() or None).sdk)
     raise Problem(

@@ -18,6 +18,7 @@ from fluxless.api.kinds import KUSTOMIZATION, by_name
 from fluxless.apply.objects import KubeObject, Manifest, group_of
 from fluxless.cli.local import copy_source, split_root
 from fluxless.cli.session import wrong
+from fluxless.go_yaml import load_all
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem
 from fluxless.kustomize.preview import Ahead, look_ahead, render_ahead, render_offline
@@ -26,7 +27,6 @@ from fluxless.reconcile.dependencies import source_of
 from fluxless.reconcile.services import Services, Settings
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.world import Ref, World
-from fluxless.render.manifests import load_all
 
 
 @dataclass(frozen=True, slots=True)

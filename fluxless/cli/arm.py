@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fluxless.auth.identity import MANAGEMENT, blocking
 from fluxless.cli import publishing
 from fluxless.cli.refusals import failed, of_sdk, problem
-from fluxless.identity import MANAGEMENT, blocking
 from fluxless.kube.connect import management
 from fluxless.transport import session, words
 

@@ -53,7 +53,7 @@ class Access:
 
     def _who(self, repository: Repository, out: Console) -> Credentials:
         if self.provider == "azure":
-            from fluxless.identity import credential
+            from fluxless.auth.identity import credential
 
             out.print("► logging in to registry with provider credentials")
             return Credentials(identity=credential())

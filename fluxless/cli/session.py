@@ -50,7 +50,7 @@ class Session:
         if self.blob_connection:
             return AzureStore.from_connection_string(self.blob_connection, self.blob_container)
         if self.blob_account_url:
-            from fluxless.identity import credential
+            from fluxless.auth.identity import credential
 
             return AzureStore.from_account_url(self.blob_account_url, self.blob_container, credential().sdk)
         raise Problem(

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fluxless.api.failure import Problem
+from fluxless.auth.identity import AKS
 from fluxless.cli.check import OVERDUE
-from fluxless.identity import AKS
 
 PAUSE = 5.0
 """Seconds between two tries."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
-from fluxless.identity import ACR, AKS, MANAGEMENT, Identity
+from fluxless.auth.identity import ACR, AKS, MANAGEMENT, Identity
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import KubeconfigRefused
 from fluxless.kube.errors import Forbidden, NoSuchKind

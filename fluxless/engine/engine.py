@@ -20,6 +20,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
+from fluxless.auth.identity import credential
 from fluxless.engine import access, exposition, housekeeping, telling
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
@@ -27,7 +28,6 @@ from fluxless.engine.intake import Intake
 from fluxless.engine.metering import Meter
 from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
-from fluxless.identity import credential
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile import records, survey, world

@@ -10,10 +10,10 @@ from fluxless.apply.inventory import Inventory
 from fluxless.apply.objects import KubeObject, object_id, version_of
 from fluxless.apply.record import AppliedRecord, Entry
 from fluxless.charts.chart import Chart
+from fluxless.go_yaml import load_all
 from fluxless.helm.release import Release
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.kube.errors import NoSuchKind
-from fluxless.render.manifests import load_all
 
 _HOOK = "helm.sh/hook"
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.render.manifests import load
+from fluxless.go_yaml import load
 
 Values = dict[str, Any]
 EMPTY = f"sha256:{hashlib.sha256(b'').hexdigest()}"

@@ -165,7 +165,7 @@ def _authorization(connection: Connection) -> Callable[[], Awaitable[str]]:
 
 async def _connect_aks(config: ClusterConfig) -> Cluster:
     """Ask ARM for the user kubeconfig, and put an Entra token in the place of its exec plugin (azure-facts C)."""
-    from fluxless.identity import credential
+    from fluxless.auth.identity import credential
 
     where = f"of AKS cluster {config.name!r}"
     identity = credential(config.client_id or os.environ.get("FLUXLESS_IDENTITY_CLIENT_ID") or None)
@@ -195,7 +195,7 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
     from azure.core.exceptions import AzureError
     from azure.mgmt.containerservice.aio import ContainerServiceClient
 
-    from fluxless.identity import MANAGEMENT
+    from fluxless.auth.identity import MANAGEMENT
 
     match = RESOURCE_ID.match(config.resource_id)
     if match is None:
@@ -218,7 +218,7 @@ async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
 
 def _not_had(name: str, error: Any) -> Problem:
     """Of an error of Azure's client. Only a refusal is cured by a role: not a missing identity, cluster or network."""
-    from fluxless.identity import MANAGEMENT
+    from fluxless.auth.identity import MANAGEMENT
 
     said = str(getattr(error, "message", "") or error).splitlines()
     words = f"the kubeconfig of AKS cluster {name!r} cannot be had: {said[0] if said else type(error).__name__}"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.go_yaml import ManifestProblem, load, load_all, split
 from fluxless.kustomize.bases import bring
 from fluxless.kustomize.decryption import Decryption, FieldPath, encrypted
 from fluxless.kustomize.generate import BuildProblem, generate
@@ -27,7 +28,6 @@ from fluxless.kustomize.substitute import SubstitutionProblem, substitute
 from fluxless.process import run
 from fluxless.render.binaries import binary
 from fluxless.render.cache import SharedCache
-from fluxless.render.manifests import ManifestProblem, load, load_all, split
 
 GENERATOR_FIELDS = (
     "path",

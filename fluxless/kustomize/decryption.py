@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fluxless.go_yaml import load
 from fluxless.kustomize.generate import kustomization_file
 from fluxless.render import sops
 from fluxless.render.keys import Keys
-from fluxless.render.manifests import load
 
 DISABLED = "kustomize.toolkit.fluxcd.io/decrypt"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.render.manifests import load
+from fluxless.go_yaml import load
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """File names that kustomize recognises."""

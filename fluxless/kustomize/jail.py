@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fluxless.go_yaml import load_all
 from fluxless.kustomize.generate import BuildProblem, kustomization_file
-from fluxless.render.manifests import load_all
 
 _LISTS = (
     "resources",

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fluxless.render.manifests import load
+from fluxless.go_yaml import load
 
 ANNOTATION = "config.kubernetes.io/origin"
 _LINE = re.compile(r"^(?:(---)|kind:\s*[\"']?([\w.-]+)|  name:\s*[\"']?([^\"'\s#]+)|(metadata|[a-zA-Z]\w*):)")

@@ -22,14 +22,14 @@ from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 from fluxless import metrics
-from fluxless.identity import ACR
+from fluxless.auth.identity import ACR
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from fluxless.identity import Identity
+    from fluxless.auth.identity import Identity
 
 ACR_REFRESH_SECONDS = 3 * 3600.0 - 600.0
 """A refresh token of ACR lives for three hours."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.render.manifests import load
+from fluxless.go_yaml import load
 
 _ARMOR = re.compile(rb"-----BEGIN PGP PRIVATE KEY BLOCK-----(.*?)-----END PGP PRIVATE KEY BLOCK-----", re.DOTALL)
 _AZURE = {

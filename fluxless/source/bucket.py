@@ -69,8 +69,8 @@ class BucketRun(SourceRun):
 
     async def _azure(self, data: Mapping[str, bytes], stack: contextlib.AsyncExitStack) -> Objects:
         """AZ-10: of the Secret an identity, the account's key or a signature; else the app's identity."""
+        from fluxless.auth.identity import of_secret
         from fluxless.bucket.azure import AzureContainer, with_sas
-        from fluxless.identity import of_secret
 
         endpoint, credential = str(self.spec["endpoint"]), None
         try:

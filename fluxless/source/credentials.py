@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.identity import Identity, credential, federated
+from fluxless.auth.identity import Identity, credential, federated
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.tokens import workload
 from fluxless.source.base import SourceRun

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from fluxless.api import reasons
 from fluxless.api.failure import Problem
+from fluxless.auth.identity import AZURE_DEVOPS
 from fluxless.git import github
 from fluxless.git.auth import Auth, SecretProblem
 from fluxless.git.errors import GitProblem
-from fluxless.identity import AZURE_DEVOPS
 from fluxless.reconcile.errors import Transient
 from fluxless.source import credentials
 from fluxless.source.base import SourceRun, invalid

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = {
     "kubernetes": ["fluxless/kube/"],
     "azure.storage.blob": ["fluxless/artifacts/blob.py", "fluxless/bucket/azure.py"],
-    "azure.identity": ["fluxless/identity.py"],
+    "azure.identity": ["fluxless/auth/"],
     "azure.mgmt.containerservice": ["fluxless/kube/connect.py"],
     "azure.containerregistry": ["fluxless/oci/"],
     "azure.mgmt.resource.deployments": ["fluxless/cli/arm.py"],

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KUSTOMIZATION
+from fluxless.auth.identity import MANAGEMENT
 from fluxless.engine import access
-from fluxless.identity import MANAGEMENT
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tests.support.flux import SOURCE, Flux

@@ -16,9 +16,9 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from azure.storage.blob.aio import ContainerClient
 from minio import Minio
 
+from fluxless.auth.identity import of_secret
 from fluxless.bucket.azure import with_sas
 from fluxless.bucket.objects import BucketProblem
-from fluxless.identity import of_secret
 from fluxless.source.bucket import _path
 from tests.support.flux import Flux, message, ready
 from tests.support.proxies import proxy

@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fluxless.api.failure import Problem
+from fluxless.auth.identity import AKS
 from fluxless.cli import deploy, publishing, smoke
 from fluxless.cli.app import app
 from fluxless.cli.arm import Azure
-from fluxless.identity import AKS
 from tests.support.arm import KEY, MASTER, SETTING, TOKEN, Arm
 from tools.places import ROOT
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from fluxless.api.failure import Problem
-from fluxless.identity import ACR, blocking, credential
+from fluxless.auth.identity import ACR, blocking, credential
 from tests.support.tls import Authority
 from tools.places import ROOT
 
@@ -67,7 +67,7 @@ async def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 SCRIPT = """
 import asyncio, json, sys, time
 from fluxless.api.failure import Problem
-from fluxless.identity import ACR, blocking, credential
+from fluxless.auth.identity import ACR, blocking, credential
 
 async def main(client):
     identity, began = credential(client), time.monotonic()
@@ -89,7 +89,7 @@ ROTATED = """
 import asyncio, json, os, time
 from pathlib import Path
 from unittest import mock
-from fluxless.identity import ACR, credential
+from fluxless.auth.identity import ACR, credential
 
 async def main():
     identity, now = credential(), time.time

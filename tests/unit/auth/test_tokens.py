@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from fluxless.api.failure import Problem
-from fluxless.identity import ACR, ROLES, credential
+from fluxless.auth.identity import ACR, ROLES, credential
 
 
 @contextlib.asynccontextmanager
