@@ -43,3 +43,8 @@ def _limit(name: str, value: int, unit: str, bounds: str) -> int:
 # -- webhooks and other callers --------------------------------
 
 # -- work: slots, objects, chains --------------------------------
+CLUSTER_SLOTS = _limit("CLUSTER_SLOTS", 32, "objects", "one cluster worked on at once; a namespace alone has half")
+FAILING_SLOTS = _limit("FAILING_SLOTS", 8, "objects", "of these, those that have failed before")
+WORKER_SLOTS = _limit("WORKER_SLOTS", 96, "objects", "all clusters of a worker; a cluster has half at most")
+PROCESS_SLOTS = _limit("PROCESS_SLOTS", 8, "processes", "a worker at once; a namespace has half at most")
+FETCH_SLOTS = _limit("FETCH_SLOTS", 6, "fetches", "Git, a worker at once; a namespace has half at most")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.fair_slots import FairSlots
+from fluxless.limits import PROCESS_SLOTS
 
-AT_ONCE = 8
-"""Processes of one worker at the same time; they are all busy, and a worker has few cores."""
-_slots = asyncio.Semaphore(AT_ONCE)
+_slots = FairSlots(PROCESS_SLOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ async def run(
     Without a `slot` the caller sees to it that there are not too many. The environment is exactly `env`: nothing of
     ours leaks into a child. Raises `ProcessProblem`.
     """
-    async with _slots if slot else contextlib.nullcontext():
+    async with _slots.taken() if slot else contextlib.nullcontext():
         return await _run(argv, cwd, env, stdin, timeout, max_output)
 
 

@@ -193,7 +193,8 @@ class Engine:
             obj = found.world.get(ref)
             if obj is None:
                 return Outcome(State.GONE)
-            async with self.services.slots.taken(name, failing=schedule.entries[ref].state in FAILED):
+            failing = schedule.entries[ref].state in FAILED
+            async with self.services.slots.taken(name, ref.namespace, failing=failing):
                 outcome, record = await reconcile_object(obj, found, self.services)
             if record is not None:
                 runs.append(record)

@@ -17,22 +17,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fluxless.fair_slots import FairSlots
 from fluxless.git import relay, ssh, submodules
 from fluxless.git.auth import Auth
 from fluxless.git.errors import GitProblem, ReferenceNotFound, RemoteUnavailable, public
 from fluxless.git.signature import Signed, split
 from fluxless.git.tree import Tree
+from fluxless.limits import FETCH_SLOTS
 
 T = TypeVar("T")
 MAX_BYTES = 512 * 1024 * 1024
 """Bytes that one fetch may receive."""
 OBJECT_CACHE = 32 * 1024 * 1024
 """Bytes of decoded objects that libgit2 keeps."""
-AT_ONCE = 4
-"""Fetches of one worker at the same time; each may take MAX_BYTES of disk."""
 # Threads of their own: the relay that feeds a fetch needs a free one of the event loop's, to look up names.
-_threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="git")
-_slots = asyncio.Semaphore(AT_ONCE)
+_threads = ThreadPoolExecutor(FETCH_SLOTS, thread_name_prefix="git")
+_slots = FairSlots(FETCH_SLOTS)
 DEPTHS = (1, 50, 0)
 """How deep to look for a commit that is no tip: 0 is all of the history."""
 DEEPEST = 8
@@ -82,7 +82,7 @@ async def fetched(
     `advertised` is what `ls_remote` brought of that name. An empty `ref` fetches the commit by its id and, where the
     server does not allow that, all branches. Raises `GitProblem`.
     """
-    async with _slots, contextlib.AsyncExitStack() as stack:
+    async with _slots.taken(), contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(timeout + 5):
                 found = await _fetch(stack, url, auth, ref, commit, timeout, advertised)

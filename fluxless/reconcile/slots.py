@@ -1,57 +1,62 @@
 """How many objects a worker works on at the same time: more would only make each of them take longer.
 
-Every cluster has slots of its own, so that one that does not answer holds up no other; and what has failed before gets
-only some of them, so that it holds up nothing that is well.
+Every cluster has slots of its own, and in it every namespace its share, so that one that does not answer holds up no
+other; and what has failed before gets only some of them, so that it holds up nothing that is well.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
-EACH = 16
-"""Objects of one cluster; an API server takes about as many requests at once (measured)."""
-FAILING = 4
-"""Of these, objects that have failed before."""
-ALL = 64
+from fluxless.fair_slots import FairSlots, tenant
+from fluxless.limits import CLUSTER_SLOTS, FAILING_SLOTS, WORKER_SLOTS
 
-_held: ContextVar[tuple[asyncio.Semaphore, ...]] = ContextVar("held", default=())
+_held: ContextVar[tuple[tuple[FairSlots, str], ...]] = ContextVar("held", default=())
 
 
 class Slots:
     """A slot is taken for one object; while the object only waits, it is given back."""
 
-    def __init__(self, each: int = EACH, failing: int = FAILING, everything: int = ALL) -> None:
-        self._clusters: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(each))
-        self._failing: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(failing))
-        self._all = asyncio.Semaphore(everything)
+    def __init__(self, each: int = CLUSTER_SLOTS, failing: int = FAILING_SLOTS, everything: int = WORKER_SLOTS) -> None:
+        self._each, self._few = each, failing
+        self._clusters: dict[str, FairSlots] = {}
+        self._failing: dict[str, FairSlots] = {}
+        self._all = FairSlots(everything)
 
     @contextlib.asynccontextmanager
-    async def taken(self, cluster: str, *, failing: bool = False) -> AsyncIterator[None]:
-        """Hold a slot; `failing` says that the object has failed before."""
-        own = self._clusters[cluster], self._all
+    async def taken(self, cluster: str, namespace: str = "", *, failing: bool = False) -> AsyncIterator[None]:
+        """Hold a slot; `failing`: the object has failed before. What runs meanwhile is the work of the namespace."""
+        whose = f"{cluster}/{namespace}"
+        own = self._clusters.setdefault(cluster, FairSlots(self._each))
+        few = self._failing.setdefault(cluster, FairSlots(self._few))
+        wanted = (*([(few, whose)] if failing else []), (own, whose), (self._all, cluster))
         async with contextlib.AsyncExitStack() as stack:
-            wanted = (self._failing[cluster], *own) if failing else own
-            for semaphore in wanted:
-                await stack.enter_async_context(semaphore)
-            token = _held.set(wanted)
+            for slots, who in wanted:
+                await stack.enter_async_context(slots.taken(who))
+            held, worked_for = _held.set(wanted), tenant.set(whose)
             try:
                 yield
             finally:
-                _held.reset(token)
+                tenant.reset(worked_for)
+                _held.reset(held)
 
 
 @contextlib.asynccontextmanager
 async def given_back() -> AsyncIterator[None]:
     """Let others have the slot that is held, if one is."""
     held = _held.get()
-    for semaphore in held:
-        semaphore.release()
+    for slots, who in held:
+        slots.release(who)
     try:
         yield
     finally:
-        for semaphore in held:
-            await semaphore.acquire()
+        left = list(held)
+        try:
+            while left:
+                await left[0][0].acquire(left[0][1])
+                del left[0]
+        finally:
+            for slots, who in left:
+                slots.take(who)

@@ -15,9 +15,11 @@ class Crowd:
         self.end = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def add(self, count: int, cluster: str, *, failing: bool = False, rests: bool = False) -> None:
+    async def add(
+        self, count: int, cluster: str, namespace: str = "apps", *, failing: bool = False, rests: bool = False
+    ) -> None:
         async def one() -> None:
-            async with self.slots.taken(cluster, failing=failing):
+            async with self.slots.taken(cluster, namespace, failing=failing):
                 self.inside.append(cluster)
                 async with given_back() if rests else contextlib.nullcontext():
                     await self.end.wait()
@@ -33,7 +35,7 @@ class Crowd:
 
 
 async def test_a_cluster_has_slots_of_its_own() -> None:
-    crowd = Crowd(Slots(each=4, failing=2, everything=8))
+    crowd = Crowd(Slots(each=8, failing=4, everything=16))
     await crowd.add(9, "away")
     await crowd.add(3, "near")
     assert crowd.inside == ["away"] * 4 + ["near"] * 3
@@ -41,8 +43,17 @@ async def test_a_cluster_has_slots_of_its_own() -> None:
     assert crowd.inside == []
 
 
+async def test_a_namespace_leaves_slots_to_the_others_of_its_cluster() -> None:
+    crowd = Crowd(Slots(each=8, failing=4, everything=16))
+    await crowd.add(20, "one", "hanging")
+    assert len(crowd.inside) == 4
+    await crowd.add(1, "one", "healthy")
+    assert len(crowd.inside) == 5
+    await crowd.leave()
+
+
 async def test_what_has_failed_leaves_slots_to_what_is_well() -> None:
-    crowd = Crowd(Slots(each=4, failing=2, everything=8))
+    crowd = Crowd(Slots(each=8, failing=4, everything=16))
     await crowd.add(9, "one", failing=True)
     assert len(crowd.inside) == 2
     await crowd.add(2, "one")
@@ -51,7 +62,7 @@ async def test_what_has_failed_leaves_slots_to_what_is_well() -> None:
 
 
 async def test_who_only_waits_holds_no_slot() -> None:
-    crowd = Crowd(Slots(each=4, failing=2, everything=8))
+    crowd = Crowd(Slots(each=8, failing=4, everything=16))
     await crowd.add(9, "one", failing=True, rests=True)
     await crowd.add(9, "one", rests=True)
     assert len(crowd.inside) == 18

@@ -1,0 +1,98 @@
+"""Nobody can use up what all share."""
+
+import asyncio
+import contextlib
+
+from fluxless.fair_slots import FairSlots, tenant
+
+
+class Crowd:
+    """Tenants that hold slots until they are told to go."""
+
+    def __init__(self, slots: FairSlots) -> None:
+        self.slots = slots
+        self.inside: list[str] = []
+        self.tasks: list[tuple[str, asyncio.Event, asyncio.Task[None]]] = []
+
+    async def come(self, who: str, count: int = 1) -> None:
+        async def one(go: asyncio.Event) -> None:
+            async with self.slots.taken(who):
+                self.inside.append(who)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await go.wait()
+                self.inside.remove(who)
+
+        for _ in range(count):
+            go = asyncio.Event()
+            self.tasks.append((who, go, asyncio.create_task(one(go))))
+        await asyncio.sleep(0.01)
+
+    async def go(self, who: str, count: int = 1) -> None:
+        for _, event, _ in [task for task in self.tasks if task[0] == who and not task[1].is_set()][:count]:
+            event.set()
+        await asyncio.sleep(0.01)
+
+
+async def test_one_greedy_tenant_leaves_half_to_others() -> None:
+    crowd = Crowd(FairSlots(8))
+    await crowd.come("greedy", 20)
+    assert crowd.inside == ["greedy"] * 4
+    await crowd.come("modest")
+    assert "modest" in crowd.inside
+    await crowd.go("greedy", 20)
+    await crowd.go("modest", 20)
+    assert crowd.inside == []
+
+
+async def test_three_greedy_tenants_leave_one_for_a_fourth() -> None:
+    crowd = Crowd(FairSlots(8))
+    for name in ("a", "b", "c"):
+        await crowd.come(name, 20)
+    assert [crowd.inside.count(name) for name in ("a", "b", "c")] == [4, 2, 1]
+    await crowd.come("modest")
+    assert "modest" in crowd.inside
+
+
+async def test_a_freed_slot_goes_to_who_has_fewest() -> None:
+    crowd = Crowd(FairSlots(2))
+    await crowd.come("a")
+    await crowd.come("b")
+    await crowd.come("a")
+    await crowd.come("c")
+    await crowd.go("b")
+    assert sorted(crowd.inside) == ["a", "c"]
+
+
+async def test_the_only_slot_is_anybodys() -> None:
+    crowd = Crowd(FairSlots(1))
+    await crowd.come("a", 2)
+    assert crowd.inside == ["a"]
+    await crowd.go("a")
+    assert crowd.inside == ["a"]
+
+
+async def test_who_is_cancelled_while_waiting_takes_nothing() -> None:
+    slots = FairSlots(2)
+    await slots.acquire("a")
+    waiting = asyncio.create_task(slots.acquire("a"))
+    await asyncio.sleep(0)
+    slots.release("a")  # gives the slot to the one that is cancelled in the same moment
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    crowd = Crowd(slots)
+    await crowd.come("b")
+    await crowd.come("c")
+    assert crowd.inside == ["b", "c"]
+
+
+async def test_work_is_counted_for_the_tenant_it_is_done_for() -> None:
+    slots = FairSlots(2)
+    token = tenant.set("cluster/namespace")
+    try:
+        async with slots.taken():
+            second = asyncio.create_task(slots.acquire("cluster/namespace"))
+            await asyncio.sleep(0.01)
+            assert not second.done()
+    finally:
+        tenant.reset(token)
+    await second
