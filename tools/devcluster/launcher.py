@@ -8,6 +8,7 @@ import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tools import binaries, processes
 from tools.places import free_port
@@ -28,6 +29,22 @@ _NODE = {
         "capacity": {"cpu": "1000", "memory": "4Ti", "pods": "100000"},
     },
 }
+
+CLASSES = ("default", "managed-csi", "managed-csi-premium", "azurefile-csi")
+"""Storage classes by the names that AKS has; `default` is what a claim without a class gets."""
+
+
+def _storage_class(name: str) -> dict[str, Any]:
+    """Claims bind at once, to a folder of this machine that nobody mounts; it goes with its claim."""
+    default = {"storageclass.kubernetes.io/is-default-class": "true"} if name == "default" else {}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name, "annotations": default},
+        "provisioner": "kubernetes.io/host-path",
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "Immediate",
+    }
 
 
 def start(folder: Path, *, node: bool = True) -> Path:
@@ -136,7 +153,7 @@ def _write_kubeconfig(folder: Path, config: Path, port: int) -> None:
 
 
 def _start_node(folder: Path, config: Path, port: int) -> None:
-    """The controllers, the scheduler and the simulated node."""
+    """The controllers, the scheduler, the simulated node and storage that binds."""
     processes.start(
         "controllers",
         [
@@ -144,6 +161,7 @@ def _start_node(folder: Path, config: Path, port: int) -> None:
             *("--kubeconfig", config, "--service-account-private-key-file", folder / "sa.key"),
             *("--use-service-account-credentials", "--leader-elect=false", "--cluster-signing-cert-file="),
             *("--controllers", "*,-node-lifecycle-controller", "--secure-port", "0"),
+            "--enable-hostpath-provisioner",
             # Stock controllers send 20 requests a second each, which would be all that a benchmark measures.
             *("--kube-api-qps", "500", "--kube-api-burst", "1000"),
         ],
@@ -154,7 +172,9 @@ def _start_node(folder: Path, config: Path, port: int) -> None:
         [binaries.find(binaries.SCHEDULER), "--kubeconfig", config, "--leader-elect=false", "--secure-port", "0"],
         folder,
     )
-    _create_node(folder, port)
+    _create(folder, port, "/api/v1/nodes", _NODE)
+    for name in CLASSES:
+        _create(folder, port, "/apis/storage.k8s.io/v1/storageclasses", _storage_class(name))
     processes.start(
         "kwok",
         [
@@ -167,15 +187,16 @@ def _start_node(folder: Path, config: Path, port: int) -> None:
     )
 
 
-def _create_node(folder: Path, port: int) -> None:
+def _create(folder: Path, port: int, path: str, obj: dict[str, Any]) -> None:
     trusted = ssl.create_default_context(cafile=str(folder / "certs" / "apiserver.crt"))
     request = urllib.request.Request(
-        f"https://127.0.0.1:{port}/api/v1/nodes",
-        data=json.dumps(_NODE).encode(),
+        f"https://127.0.0.1:{port}{path}",
+        data=json.dumps(obj).encode(),
         headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
     )
     try:
         urllib.request.urlopen(request, timeout=10, context=trusted).close()
     except urllib.error.HTTPError as error:
         if error.code != 409:  # there from an earlier start
-            raise RuntimeError(f"the simulated node cannot be created: {error.read()[:500]!r}") from error
+            what = f"{obj['kind']} {obj['metadata']['name']}"
+            raise RuntimeError(f"{what} cannot be created: {error.read()[:500]!r}") from error
