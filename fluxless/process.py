@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,17 @@ class Finished:
     stderr: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process, and each that it starts, may take: `memory` in bytes of address space (a Go program takes 0.7 GiB
+    before it does anything), `cpu` in seconds, `file` in bytes of one file.
+    """
+
+    memory: int
+    cpu: int
+    file: int
+
+
 class ProcessProblem(Problem):
     """The process could not be started, took too long or wrote too much."""
 
@@ -42,14 +54,15 @@ async def run(
     timeout: float,
     max_output: int = 256 * 1024 * 1024,
     slot: bool = True,
+    limits: Limits | None = None,
 ) -> Finished:
-    """Run to the end within `timeout` seconds and `max_output` bytes, else kill the whole process group.
+    """Run to the end within `timeout` seconds, `max_output` bytes and the `limits`, else kill the whole process group.
 
     Without a `slot` the caller sees to it that there are not too many. The environment is exactly `env`: nothing of
     ours leaks into a child. Raises `ProcessProblem`.
     """
     async with _slots.taken() if slot else contextlib.nullcontext():
-        return await _run(argv, cwd, env, stdin, timeout, max_output)
+        return await _run(argv, cwd, env, stdin, timeout, max_output, limits)
 
 
 async def _run(
@@ -59,6 +72,7 @@ async def _run(
     stdin: bytes,
     timeout: float,
     max_output: int,
+    limits: Limits | None,
 ) -> Finished:
     name = Path(argv[0]).name
     try:
@@ -74,6 +88,8 @@ async def _run(
     except OSError as error:
         raise ProcessProblem(f"{name} cannot be started: {error.strerror}") from error
     try:
+        if limits is not None:
+            _bound(process.pid, limits)
         async with asyncio.timeout(timeout):
             stdout, stderr, _ = await asyncio.gather(
                 _read(process.stdout, max_output, name),
@@ -88,7 +104,35 @@ async def _run(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+    if limits is not None and code != 0:
+        _explain(name, code, stderr, limits)
     return Finished(code, stdout, stderr)
+
+
+def _bound(pid: int, limits: Limits) -> None:
+    """From outside, right after the start: nothing of ours may run between fork and exec in a program with threads."""
+    wanted = (
+        (resource.RLIMIT_AS, limits.memory),
+        (resource.RLIMIT_CPU, limits.cpu),
+        (resource.RLIMIT_FSIZE, limits.file),
+    )
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        for what, most in (*wanted, (resource.RLIMIT_CORE, 0)):
+            resource.prlimit(pid, what, (most, most))
+
+
+def _explain(name: str, code: int, stderr: bytes, limits: Limits) -> None:
+    """Raises `ProcessProblem` when a limit has ended the process."""
+    if any(words in stderr for words in _NO_MEMORY):
+        raise ProcessProblem(f"{name} needs more than {limits.memory >> 20} MiB of memory", "split what it renders")
+    if code in {-signal.SIGKILL, -signal.SIGXCPU}:
+        raise ProcessProblem(f"{name} computed for more than {limits.cpu} s", "split what it renders")
+    if code == -signal.SIGXFSZ or b"file too large" in stderr:
+        raise ProcessProblem(f"{name} wrote a file of more than {limits.file >> 20} MiB", "split what it renders")
+
+
+_NO_MEMORY = (b"out of memory", b"cannot allocate memory", b"failed to reserve page summary memory")
+"""How Go's runtime says that it got none."""
 
 
 async def _read(stream: asyncio.StreamReader | None, limit: int, name: str) -> bytes:

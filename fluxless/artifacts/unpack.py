@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 import tarfile
+from itertools import takewhile
 from pathlib import Path
 
 from fluxless.api.failure import Failure, FailureClass, Problem
@@ -78,9 +79,13 @@ def _no_link_on_the_way(target: Path, path: str) -> None:
 
 
 def _link(target: Path, path: str, link: str) -> None:
-    """Links that stay inside are kept."""
+    """Links that stay inside are kept. `..` behind a name would climb from where another link leads to, which no text
+    tells: only leading ones are understood, since the folders above a link are folders.
+    """
     resolved = os.path.normpath(Path(path).parent / link)
-    if Path(link).is_absolute() or resolved.startswith("../") or resolved == "..":
+    names = link.split("/")
+    climbs = ".." in names[len(list(takewhile(lambda name: name in {"..", "."}, names))) :]
+    if Path(link).is_absolute() or climbs or resolved.startswith("../") or resolved == "..":
         raise ArchiveProblem(f"archive entry {path!r} is a symbolic link out of its folder ({link!r})")
     place = target / path
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import posixpath
-import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,15 +14,12 @@ import yaml
 from pathspec import GitIgnoreSpec
 
 from fluxless.charts.errors import ChartProblem
+from fluxless.limits import CHART_BYTES, CHART_FILES
 
 MAX_ARCHIVE = 10 * 1024 * 1024
 """Bytes of a packed chart (Flux's `--helm-chart-max-size`)."""
 MAX_FILE = 5 * 1024 * 1024
 """Bytes of one file (`--helm-chart-file-max-size`)."""
-MAX_TOTAL = 100 * 1024 * 1024
-MAX_FILES = 10_000
-_DEFINITIONS = re.compile(r"^(charts/[^/]+/)*crds/.+\.(ya?ml|json)$")
-_PACKED = re.compile(r"^(charts/[^/]+/)*charts/[^/_.][^/]*\.tgz$")
 METADATA, VALUES, LOCK, IGNORE = "Chart.yaml", "values.yaml", "Chart.lock", ".helmignore"
 
 
@@ -105,15 +100,6 @@ class Chart:
         for path, content in other.files.items():
             self.files[f"charts/{other.name}/{path}"] = content
 
-    def definitions(self) -> Iterator[tuple[str, bytes]]:
-        """The files in `crds/`, its own and those of the charts in it. Raises `ChartProblem`."""
-        for path in sorted(self.files):
-            if _DEFINITIONS.match(path):
-                yield path, self.files[path]
-            elif _PACKED.match(path):
-                other = _read_archive(io.BytesIO(self.files[path]), f"{path} of {self.shown}")
-                yield from ((f"{path}/{below}", content) for below, content in other.definitions())
-
     def packed(self) -> list[File]:
         """The files as they stand in an archive, below a folder of the chart's name."""
         return [File(f"{self.name}/{path}", self.files[path]) for path in sorted(self.files)]
@@ -147,10 +133,13 @@ def load_archive(archive: Path, shown: str) -> Chart:
     if archive.stat().st_size > MAX_ARCHIVE:
         raise ChartProblem(f"{shown} has more than {MAX_ARCHIVE >> 20} MiB", "make the chart smaller")
     with archive.open("rb") as file:
-        return _read_archive(file, shown)
+        return Chart(read_archive(file, shown), shown)
 
 
-def _read_archive(file: IO[bytes], shown: str) -> Chart:
+def read_archive(
+    file: IO[bytes], shown: str, *, most: int = CHART_BYTES, files_left: int = CHART_FILES
+) -> dict[str, bytes]:
+    """The files of a packed chart by their path below its folder, up to `most` bytes; blocking. Raises `ChartProblem`."""
     files: dict[str, bytes] = {}
     total = 0
     try:
@@ -162,13 +151,13 @@ def _read_archive(file: IO[bytes], shown: str) -> Chart:
                 if not path or path.startswith("../") or "\0" in path:
                     raise ChartProblem(f"{shown} has an illegal entry {entry.name!r}", "pack the chart again")
                 total += entry.size
-                if entry.size > MAX_FILE or total > MAX_TOTAL or len(files) >= MAX_FILES:
+                if entry.size > MAX_FILE or total > most or len(files) >= files_left:
                     raise ChartProblem(f"{shown} is too large at {entry.name!r}", "make the chart smaller")
                 content = tar.extractfile(entry)
                 files[path] = content.read() if content is not None else b""
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ChartProblem(f"{shown} is no packed chart: {error}", "pack it with `helm package`") from None
-    return Chart(files, shown)
+    return files
 
 
 def load_folder(root: Path, path: str, shown: str) -> Chart:
@@ -187,7 +176,7 @@ def load_folder(root: Path, path: str, shown: str) -> Chart:
                 continue
             size = file.stat().st_size
             total += size
-            if size > MAX_FILE or total > MAX_TOTAL or len(files) >= MAX_FILES:
+            if size > MAX_FILE or total > CHART_BYTES or len(files) >= CHART_FILES:
                 raise ChartProblem(f"{shown} is too large at '{below}'", "leave it out by .helmignore")
             files[below] = file.read_bytes()
     return Chart(files, shown)

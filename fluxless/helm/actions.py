@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from fluxless.artifacts.pack import pack
+from fluxless.charts.subcharts import for_helm
 from fluxless.helm import gates
 from fluxless.helm.objects import definitions_of
 from fluxless.helm.post import task
@@ -28,7 +29,7 @@ async def install(run: HelmReleaseRun) -> None:
     flags += ["--create-namespace"] if said.get("createNamespace") and run.spec.get("targetNamespace") else []
     flags += ["--replace"] if said.get("replace") or run.last is not None else []
     flags += _side(run, "enabled" if said.get("serverSideApply", True) else "disabled")
-    await _with_chart(run, ["install", run.release_name], flags, run.timeout("install"))
+    await _with_chart(run, "install", flags)
 
 
 async def upgrade(run: HelmReleaseRun) -> None:
@@ -40,7 +41,7 @@ async def upgrade(run: HelmReleaseRun) -> None:
     flags += ["--reuse-values"] if said.get("preserveValues") else ["--reset-values"]
     flags += _side(run, said.get("serverSideApply"))
     flags += ["--force-replace"] if said.get("force") and "--server-side=false" in flags else []
-    await _with_chart(run, ["upgrade", run.release_name], flags, run.timeout("upgrade"))
+    await _with_chart(run, "upgrade", flags)
 
 
 async def rollback(run: HelmReleaseRun, version: int) -> None:
@@ -52,9 +53,8 @@ async def rollback(run: HelmReleaseRun, version: int) -> None:
     flags += ["--force-replace"] if said.get("force") and "--server-side=false" in flags else []
     flags += [f"--history-max={run.spec.get('maxHistory', MAX_HISTORY)}", _limit(run, "rollback")]
     async with _here(run) as server:
-        await helm(
-            ["rollback", run.release_name, str(version), *flags], server, run.namespace, timeout=run.timeout("rollback")
-        )
+        words, limit = [run.release_name, str(version)], run.timeout("rollback")
+        await helm("rollback", words, server, run.namespace, timeout=limit, flags=flags)
 
 
 async def uninstall(run: HelmReleaseRun, name: str, namespace: str, records: str) -> None:
@@ -66,7 +66,7 @@ async def uninstall(run: HelmReleaseRun, name: str, namespace: str, records: str
     flags += [] if said.get("disableWait") else ["--wait"]
     flags.append(_limit(run, "uninstall"))
     async with _door(run, namespace, records) as server:
-        await helm(["uninstall", name, *flags], server, namespace, timeout=run.timeout("uninstall"))
+        await helm("uninstall", [name], server, namespace, timeout=run.timeout("uninstall"), flags=flags)
 
 
 async def test(run: HelmReleaseRun) -> None:
@@ -74,22 +74,26 @@ async def test(run: HelmReleaseRun) -> None:
     chosen = run.action_spec("test").get("filters") or []
     flags = [f"--filter={'!' if one.get('exclude') else ''}name={one['name']}" for one in chosen]
     async with _here(run) as server:
-        command = ["test", run.release_name, *flags, _limit(run, "test")]
-        await helm(command, server, run.namespace, timeout=run.timeout("test"))
+        flags.append(_limit(run, "test"))
+        await helm("test", [run.release_name], server, run.namespace, timeout=run.timeout("test"), flags=flags)
 
 
-async def _with_chart(run: HelmReleaseRun, command: Sequence[str], flags: Sequence[str], timeout: float) -> None:
+async def _with_chart(run: HelmReleaseRun, action: str, flags: Sequence[str]) -> None:
     assert run.chart is not None  # noqa: S101  (load_chart came before)
+    chart = run.chart
     wanted = task(run.spec, run.owner, str(await binary("kustomize")))
     with tempfile.TemporaryDirectory(prefix="fluxless-release-") as folder:
         archive = Path(folder) / "chart.tgz"
-        await asyncio.to_thread(pack, run.chart.packed(), archive)
+        checked = not run.action_spec(action).get("disableSchemaValidation")
+        await asyncio.to_thread(lambda: pack(for_helm(chart, schemas=checked), archive))
         async with _here(run) as server:
             await helm(
-                [*command, str(archive), *flags, "--output=json", "--hide-notes"],
+                action,
+                [run.release_name, archive],
                 server,
                 run.namespace,
-                timeout=timeout,
+                timeout=run.timeout(action),
+                flags=[*flags, "--output=json", "--hide-notes"],
                 values=run.values,
                 post_render=wanted,
             )

@@ -45,7 +45,7 @@ async def await_health(run: HelmReleaseRun, last: Release) -> None:
     if run.action_spec(action.value).get("disableWait"):
         await _healthy(run, action)
         return
-    awaited = inventory_of(run, objects, definitions=False)
+    awaited = inventory_of(run, objects, defined=False)
     targets = [Target.of_inventory(entry, version) for entry, version in awaited.items()]
     limit = run.timeout(action.value)
     say = partial(run.progress, f"Running '{action.value}' action with timeout of {format_duration(limit)}")

@@ -10,6 +10,7 @@ from fluxless.apply.inventory import Inventory
 from fluxless.apply.objects import KubeObject, object_id, version_of
 from fluxless.apply.record import AppliedRecord, Entry
 from fluxless.charts.chart import Chart
+from fluxless.charts.subcharts import definitions
 from fluxless.go_yaml import load_all
 from fluxless.helm.release import Release
 from fluxless.helm.run import HelmReleaseRun
@@ -40,14 +41,14 @@ async def _namespaced(run: HelmReleaseRun, obj: KubeObject) -> bool:
 def definitions_of(chart: Chart) -> list[KubeObject]:
     """The objects in `crds/` of the chart and of the charts in it. Raises `ChartProblem`, `ManifestProblem`."""
     found: list[KubeObject] = []
-    for path, content in chart.definitions():
+    for path, content in definitions(chart):
         found += _documents(content.decode(errors="replace"), path)
     return found
 
 
-def inventory_of(run: HelmReleaseRun, objects: list[KubeObject], *, definitions: bool = True) -> Inventory:
+def inventory_of(run: HelmReleaseRun, objects: list[KubeObject], *, defined: bool = True) -> Inventory:
     """HR-44."""
-    more = definitions_of(run.chart) if definitions and run.chart is not None else []
+    more = definitions_of(run.chart) if defined and run.chart is not None else []
     return {object_id(obj): version_of(obj["apiVersion"]) for obj in (*objects, *more)}
 
 

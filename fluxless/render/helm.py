@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.process import run
+from fluxless.limits import HELM_CPU, HELM_FILE, HELM_MEMORY, HELM_OUTPUT
+from fluxless.process import Limits, run
 from fluxless.render.binaries import binary
 
 GRACE = 60.0
@@ -22,6 +23,7 @@ GRACE = 60.0
 WORDS = 2000
 """Characters of helm's report that a message keeps."""
 RENDERER = "fluxless"
+LIMITS = Limits(HELM_MEMORY, HELM_CPU, HELM_FILE)
 
 
 class HelmFailed(Problem):
@@ -32,33 +34,36 @@ class HelmFailed(Problem):
 
 
 async def helm(
-    arguments: Sequence[str],
+    action: str,
+    words: Sequence[str | Path],
     server: str,
     namespace: str,
     *,
     timeout: float,
+    flags: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     post_render: Mapping[str, Any] | None = None,
 ) -> str:
-    """Run one action to its end against an API server; what it printed. The caller sees to it that there are not too
-    many at once. `post_render` is what `post_render.py` does to
-    every rendered object. Raises `HelmFailed`, `ProcessProblem`.
+    """Run one action to its end against an API server; what it printed. `words` are what it is done to: whatever
+    stands in them, helm reads none as a flag. The caller sees to it that there are not too many at once.
+    `post_render` is what `post_render.py` does to every rendered object. Raises `HelmFailed`, `ProcessProblem`.
     """
     executable = await binary("helm")
     with tempfile.TemporaryDirectory(prefix="fluxless-helm-") as name:
         home = Path(name)
         (home / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
-        command: list[str | Path] = [executable, *arguments, "--namespace", namespace]
+        command: list[str | Path] = [executable, *action.split(), *flags, f"--namespace={namespace}"]
         if values is not None:
             (home / "values.json").touch(mode=0o600)
             (home / "values.json").write_text(json.dumps(values))
-            command += ["--values", home / "values.json"]
+            command.append(f"--values={home / 'values.json'}")
         if post_render is not None:
             _plugin(home, post_render)
-            command += ["--post-renderer", RENDERER]
+            command.append(f"--post-renderer={RENDERER}")
+        command += ["--", *words]
         environment = {
             "HOME": name,
-            "PATH": os.environ.get("PATH", ""),
+            "TMPDIR": name,
             "KUBECONFIG": str(home / "kubeconfig"),
             "HELM_CACHE_HOME": str(home / "cache"),
             "HELM_CONFIG_HOME": str(home / "config"),
@@ -66,7 +71,14 @@ async def helm(
             "HELM_PLUGINS": str(home / "plugins"),
             "PYTHONPATH": os.pathsep.join(sys.path),  # of the post-renderer: packages may lie beside the app
         }
-        finished = await run(command, env=environment, timeout=timeout + GRACE, slot=False)
+        finished = await run(
+            command,
+            env=environment,
+            timeout=timeout + GRACE,
+            max_output=HELM_OUTPUT,
+            slot=False,
+            limits=LIMITS,
+        )
     if finished.code != 0:
         raise HelmFailed(_words(finished.stderr.decode(errors="replace")) or f"helm ended with {finished.code}")
     return finished.stdout.decode(errors="replace")

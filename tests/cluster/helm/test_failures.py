@@ -76,7 +76,7 @@ async def test_what_somebody_else_did_with_helm_is_noticed(flux: Flux, repositor
     await put_release(flux, "web", values={"a": 2})
     await flux.run(patience=5)
     async with opened(flux.cluster, Door("helm", flux.namespace, flux.namespace)) as door:
-        await helm(["rollback", "app", "1", "--force-conflicts"], door, flux.namespace, timeout=30)
+        await helm("rollback", ["app", "1"], door, flux.namespace, timeout=30, flags=["--force-conflicts"])
     assert (await flux.get("v1", "ConfigMap", "app"))["data"]["a"] == "1"  # type: ignore[index]
     await flux.request(RELEASE, "app")
     await flux.run(patience=5)

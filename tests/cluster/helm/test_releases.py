@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.releases import API, CHART, RELEASE, put_release, records, th
 from tests.support.repositories import Repo, config_map
 
 pytestmark = pytest.mark.cluster
+JSON = ["--output=json"]
 
 
 async def test_a_chart_is_released_upgraded_and_uninstalled(flux: Flux, charts: ChartServer) -> None:
@@ -288,17 +290,17 @@ async def test_helm_itself_sees_what_it_expects(flux: Flux, repository: ChartSer
         await flux.run(patience=5)
     async with opened(flux.cluster, Door("helm", flux.namespace, flux.namespace)) as door:
 
-        async def said(*words: str) -> str:
-            return await helm([*words], door, flux.namespace, timeout=30)
+        async def said(action: str, *words: str, flags: Sequence[str] = ()) -> str:
+            return await helm(action, words, door, flux.namespace, timeout=30, flags=flags)
 
-        (listed,) = json.loads(await said("list", "--output=json"))
+        (listed,) = json.loads(await said("list", flags=JSON))
         assert (listed["name"], listed["revision"], listed["status"], listed["chart"]) == (
             "app",
             "2",
             "deployed",
             "web-1.0.0",
         )
-        history = json.loads(await said("history", "app", "--output=json"))
+        history = json.loads(await said("history", "app", flags=JSON))
         assert [(entry["revision"], entry["status"]) for entry in history] == [(1, "superseded"), (2, "deployed")]
-        assert json.loads(await said("get", "values", "app", "--output=json")) == {"a": 2}
-        assert "kind: ConfigMap" in await said("get", "manifest", "app")
+        assert json.loads(await said("get values", "app", flags=JSON)) == {"a": 2}
+        assert "kind: ConfigMap" in await said("get manifest", "app")

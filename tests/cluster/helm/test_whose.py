@@ -139,8 +139,8 @@ async def test_what_helm_has_made_is_adopted_as_it_is(
 ) -> None:
     """HR-62 says upgrade; where it is what is wanted already, there is nothing to upgrade."""
     async with opened(flux.cluster, Door("helm", flux.namespace, flux.namespace)) as door:
-        words = ["install", "app", "web", f"--repo={repository.url}", "--version=1.0.0"]
-        await helm(words, door, flux.namespace, timeout=30, values={"a": 5})
+        flags = [f"--repo={repository.url}", "--version=1.0.0"]
+        await helm("install", ["app", "web"], door, flux.namespace, timeout=30, flags=flags, values={"a": 5})
     before = await flux.get("v1", "ConfigMap", "app")
     await put_release(flux, "web", values={"a": 5}, driftDetection={"mode": mode})
     await flux.run(patience=5)
