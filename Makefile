@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo up down check test bench package format clean
+.PHONY: demo up down check test fuzz bench package format clean
 
 demo: $(READY)
 	$(PY) -m tools.demo
@@ -25,6 +25,9 @@ check: $(READY)
 
 test: $(READY)
 	$(PY) -m pytest
+
+fuzz: $(READY)
+	$(PY) -m tools.fuzz
 
 bench: $(READY)
 	$(PY) -m tools.bench

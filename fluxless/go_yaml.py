@@ -86,7 +86,8 @@ def load_all(text: str, name: str) -> Iterator[Any]:
             document = loader.get_data()
             if document is not None:
                 yield document
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:
+        # PyYAML raises the last three for `!!bool x`, `!!timestamp x` and keys that are lists
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error) or "not readable"

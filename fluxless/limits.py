@@ -51,6 +51,7 @@ NOTATION_CPU = _limit("NOTATION_CPU", 30, "seconds", "that a notation computes")
 NOTATION_OUTPUT = _limit("NOTATION_OUTPUT", 4 * MIB, "bytes", "what a notation prints")
 
 # -- sources: Git, registries, buckets, charts, archives --------------------------------
+INDEX_DEPTH = _limit("INDEX_DEPTH", 5, "levels", "indexes of a registry that name indexes")
 
 # -- patterns and expressions of users --------------------------------
 

@@ -64,11 +64,17 @@ class Chart:
         changes = {key: value for key, value in (("name", name), ("version", version)) if value}
         if any(self.metadata.get(key) != value for key, value in changes.items()):
             self.metadata |= changes
-            self.files[METADATA] = yaml.safe_dump(self.metadata, sort_keys=True, allow_unicode=True).encode()
+            self.files[METADATA] = self._dumped(self.metadata, METADATA)
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Other default values."""
-        self.files[VALUES] = yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True).encode()
+        self.files[VALUES] = self._dumped(dict(values), VALUES)
+
+    def _dumped(self, document: dict[str, Any], path: str) -> bytes:
+        try:
+            return yaml.safe_dump(document, sort_keys=True, allow_unicode=True).encode()
+        except RecursionError:
+            raise ChartProblem(f"{path} of {self.shown} is nested too deeply", "make it flatter") from None
 
     def values_in(self, path: str) -> dict[str, Any] | None:
         """The values of a file of the chart, or None when there is none."""
@@ -77,10 +83,10 @@ class Chart:
 
     def requirements(self) -> list[dict[str, Any]]:
         """What it depends on; the lock file wins."""
-        declared = [entry for entry in self.metadata.get("dependencies") or [] if isinstance(entry, dict)]
+        declared = _mappings(self.metadata.get("dependencies"))
         if LOCK not in self.files:
             return declared
-        locked = [dict(entry) for entry in self._mapping(LOCK).get("dependencies") or [] if isinstance(entry, dict)]
+        locked = [dict(entry) for entry in _mappings(self._mapping(LOCK).get("dependencies"))]
         for entry in locked:  # a lock file knows no aliases
             same = [one for one in declared if one.get("name") == entry.get("name")]
             if len(same) == 1 and same[0].get("alias"):
@@ -128,6 +134,11 @@ class Chart:
         return found or {}
 
 
+def _mappings(found: Any) -> list[dict[str, Any]]:
+    """What a list holds of mappings; nothing else is a list of dependencies."""
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
 def load_archive(archive: Path, shown: str) -> Chart:
     """A packed chart; blocking. Raises `ChartProblem`."""
     if archive.stat().st_size > MAX_ARCHIVE:
@@ -139,7 +150,7 @@ def load_archive(archive: Path, shown: str) -> Chart:
 def read_archive(
     file: IO[bytes], shown: str, *, most: int = CHART_BYTES, files_left: int = CHART_FILES
 ) -> dict[str, bytes]:
-    """The files of a packed chart by their path below its folder, up to `most` bytes; blocking. Raises `ChartProblem`."""
+    """The files of a packed chart by their path below its folder, `most` bytes; blocking. Raises `ChartProblem`."""
     files: dict[str, bytes] = {}
     total = 0
     try:

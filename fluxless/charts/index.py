@@ -31,7 +31,8 @@ def reencode(source: Path, target: Path) -> int:
             for key, value in _document(events):
                 if key is None:
                     name, versions = value
-                    kept = [entry for entry in versions or [] if isinstance(entry, dict) and entry.get("version")]
+                    listed = versions if isinstance(versions, list) else []
+                    kept = [entry for entry in listed if isinstance(entry, dict) and entry.get("version")]
                     out.write(("{\n" if first else ",\n") + json.dumps(name) + ": " + json.dumps(kept))
                     first, count = False, count + 1
                 else:

@@ -69,18 +69,20 @@ def parse(text: str, where: str, *, folder: Path | None = None, context: str = "
 
 def sections(text: str, where: str, context: str = "") -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
     """Server address, cluster and user of a context, the current one unless named. Raises `KubeconfigProblem`."""
-    import yaml
+    from fluxless.go_yaml import ManifestProblem, load
 
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark is not None else ""
-        raise KubeconfigProblem(where, f"not valid YAML{line}", "correct the YAML") from None
+        document = load(text, "line")
+    except ManifestProblem as problem:  # its words may hold a credential
+        line = problem.failures[0].origin.removeprefix("line").removeprefix(":")
+        raise KubeconfigProblem(
+            where, f"not valid YAML{f' (line {line})' if line else ''}", "correct the YAML"
+        ) from None
     if not isinstance(document, dict) or not isinstance(document.get("clusters"), list):
         raise KubeconfigProblem(where, "there is no list of clusters", "give a kubeconfig of kind Config")
     contexts = _named(document, "contexts", "context")
-    current = context or document.get("current-context") or (next(iter(contexts)) if len(contexts) == 1 else "")
+    named = context or str(document.get("current-context") or "")
+    current = named or (next(iter(contexts)) if len(contexts) == 1 else "")
     if current not in contexts:
         raise KubeconfigProblem(where, f"there is no context {current!r}", "set current-context to one of its contexts")
     chosen = contexts[current]
@@ -93,11 +95,8 @@ def sections(text: str, where: str, context: str = "") -> tuple[str, Mapping[str
 
 def _named(document: Mapping[str, Any], section: str, inner: str) -> dict[str, Mapping[str, Any]]:
     entries = document.get(section)
-    return {
-        str(entry.get("name")): entry.get(inner) or {}
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict)
-    }
+    found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return {str(entry.get("name")): body if isinstance(body := entry.get(inner), dict) else {} for entry in found}
 
 
 @dataclass(frozen=True, slots=True)

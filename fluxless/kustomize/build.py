@@ -166,7 +166,11 @@ def _prepare(tree: Path, root: Path, spec: Mapping[str, Any]) -> tuple[Path, boo
     """A private copy (hard links) with the kustomization file in place; the folder to build."""
     _copy(tree, root)
     asked = str(spec.get("path") or "")
-    folder = (root / asked.lstrip("/")).resolve()
+    try:
+        folder = (root / asked.lstrip("/")).resolve()
+        folder.exists()
+    except (OSError, ValueError, RuntimeError):  # no name of a file system, or links in a circle
+        raise PathProblem(f"kustomization path {asked[:200]!r} is no path") from None
     if not folder.is_relative_to(root.resolve()):
         raise PathProblem(f"kustomization path {asked!r} leaves the artifact")
     if not folder.exists():

@@ -31,6 +31,8 @@ _GENERATORS = ("configMapGenerator", "secretGenerator")
 _CONFIGURED = {"generators", "transformers", "validators"}
 
 
+LONGEST = 4000
+"""Characters of a path; Linux knows none that is longer."""
 _ELSEWHERE = re.compile(r"^(?:[a-z+]+://|git@|git::|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}[:/])|\?ref=", re.IGNORECASE)
 """What kustomize would look for on the network when there is no such file."""
 
@@ -83,6 +85,8 @@ class _Walk:
     def follow(self, where: str, path: str, folder: Path, file: Path, name: str) -> None:
         if "\n" in path:
             return  # in-line content
+        if "\0" in path or len(path) > LONGEST:
+            raise BuildProblem(f"{where}: {path[:200]!r} is no path", "use a path inside the source", name)
         if _ELSEWHERE.search(path) and ("://" in path or not (folder / path).exists()):
             self.found.append(Elsewhere(where, path, file, name))
             return

@@ -204,7 +204,10 @@ async def answer(
     realm, service = asked.get("realm", ""), asked.get("service", repository.host)
     if not realm:
         raise RegistryUnavailable(f"'{repository.host}' asks for a token but does not say where to get it")
-    realm = urljoin(base, realm)
+    try:
+        realm = urljoin(base, realm)
+    except ValueError:
+        raise RegistryUnavailable(f"'{repository.host}' asks for a token of '{realm[:200]}', which is no URL") from None
     if realm.startswith("http://") and base.startswith("https://"):
         raise RegistryUnavailable(f"'{repository.host}' wants its credentials sent to {realm} without TLS")
     refresh = who.refresh

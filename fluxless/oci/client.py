@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from fluxless.auth.identity import ACR
+from fluxless.limits import INDEX_DEPTH
 from fluxless.oci import auth, media
 from fluxless.oci.auth import ANONYMOUS, Credentials, Tokens
 from fluxless.oci.errors import (
@@ -56,10 +57,10 @@ class Descriptor:
     @classmethod
     def of(cls, entry: Any) -> Descriptor:
         """Read one. Raises ValueError."""
-        digest, size = str(entry["digest"]), int(entry["size"])
-        if not DIGEST.match(digest) or size < 0:
+        digest, size, notes = str(entry["digest"]), entry["size"], entry.get("annotations") or {}
+        if not DIGEST.match(digest) or not isinstance(size, int) or size < 0 or not isinstance(notes, dict):
             raise ValueError(digest)
-        return cls(digest, size, str(entry.get("mediaType", "")), entry.get("annotations") or {})
+        return cls(digest, size, str(entry.get("mediaType", "")), notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class Registry:
         for _ in range(PAGES):
             async with self._request("GET", path) as reply:
                 body = await _read(reply, LIST_LIMIT, f"the list of tags of '{self.repository}'")
-                following = reply.links["next"].get("url") if "next" in reply.links else None
+                following = self._following(reply)
             try:
                 found += [str(tag) for tag in json.loads(body).get("tags") or []]
             except (ValueError, AttributeError, TypeError, RecursionError):
@@ -133,6 +134,14 @@ class Registry:
                 return found
             path = urlsplit(str(following))._replace(scheme="", netloc="").geturl()
         raise RegistryUnavailable(f"the list of tags of '{self.repository}' does not end")
+
+    def _following(self, reply: aiohttp.ClientResponse) -> Any:
+        """The address of the next page, or None."""
+        try:
+            return reply.links["next"].get("url") if "next" in reply.links else None
+        except ValueError:
+            words = f"'{self.repository.host}' answers with a malformed header Link"
+            raise RegistryUnavailable(words) from None
 
     async def digest(self, tag: str) -> str:
         """The digest of the manifest of a tag: one HEAD."""
@@ -145,11 +154,17 @@ class Registry:
 
     async def manifest(self, reference: str) -> Manifest:
         """The image manifest of a tag or digest; of an index, that for linux/amd64, else the first."""
-        raw, kind = await self._get_manifest(reference)
-        document = self._document(raw, reference)
-        kind = str(document.get("mediaType") or kind)
-        if kind in {media.INDEX, media.DOCKER_INDEX}:
-            return await self.manifest(self._of_index(document, reference))
+        for _ in range(INDEX_DEPTH):
+            raw, kind = await self._get_manifest(reference)
+            document = self._document(raw, reference)
+            kind = str(document.get("mediaType") or kind)
+            if kind not in {media.INDEX, media.DOCKER_INDEX}:
+                return self._read_manifest(raw, kind, document, reference)
+            reference = self._of_index(document, reference)
+        words = f"'{self.repository}' has indexes of indexes, more than {INDEX_DEPTH} deep, at '{reference}'"
+        raise ContentMismatch(words, "push an index that names manifests")
+
+    def _read_manifest(self, raw: bytes, kind: str, document: Mapping[str, Any], reference: str) -> Manifest:
         try:
             layers = tuple(Descriptor.of(entry) for entry in document.get("layers") or [])
             config = Descriptor.of(document["config"]) if document.get("config") else None
@@ -159,7 +174,8 @@ class Registry:
         return Manifest(_digest_of(raw), kind, raw, layers, config, notes)
 
     def _of_index(self, document: Mapping[str, Any], reference: str) -> str:
-        entries = [entry for entry in document.get("manifests") or [] if isinstance(entry, dict)]
+        listed = document.get("manifests")
+        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
         fitting = [entry for entry in entries if _platform(entry) == ("linux", "amd64")]
         for entry in [*fitting, *entries]:
             if DIGEST.match(str(entry.get("digest"))):

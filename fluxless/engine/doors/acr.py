@@ -55,7 +55,8 @@ def event_grid(body: bytes) -> Answer:
         return Answer(400, "the body is neither an event of Event Grid nor a list of them")
     for event in events:
         if _type(event) == VALIDATION:
-            code = (event.get("data") or {}).get("validationCode")
+            data = event.get("data")
+            code = data.get("validationCode") if isinstance(data, dict) else None
             if not isinstance(code, str):
                 return Answer(400, "the validation event has no code")
             return Answer(200, json.dumps({"validationResponse": code}), kind="application/json")

@@ -1,0 +1,180 @@
+"""What Git servers send: advertisements, packets and packs. `git.ls_remote`, `git.fetch`, `git.tree` over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+from aiohttp import web
+
+from fluxless.api.failure import Problem
+from fluxless.git.auth import Auth
+from fluxless.git.fetch import fetched, in_thread
+from fluxless.git.ls_remote import ls_remote
+from tools.fuzz import odd
+from tools.fuzz.loop import wait
+
+_COMMIT, _TREE, _BLOB, _TAG = 1, 2, 3, 4
+_KINDS = {_COMMIT: b"commit", _TREE: b"tree", _BLOB: b"blob", _TAG: b"tag"}
+_NAMES = [
+    b"a.yaml",
+    b"..",
+    b".",
+    b"",
+    b"../canary",
+    b".git",
+    b"a/b",
+    b"/etc/passwd",
+    b"x" * 300,
+    b"\xff",
+    b".GIT",
+    b"git~1",
+]
+_MODES = [b"100644", b"100755", b"120000", b"40000", b"160000", b"0", b"777777777777", b"x"]
+Object = tuple[int, bytes]
+
+
+def inputs(random: Random) -> tuple[bytes, bytes, str]:
+    """An advertisement, the answer to a fetch, and the commit to fetch."""
+    objects, tip = _objects(random)
+    pack = _pack(random, objects)
+    if random.random() < 0.3:
+        pack = odd.bent(random, pack)
+        pack = pack[:-20] + hashlib.sha1(pack[:-20]).digest() if random.random() < 0.7 else pack
+    capabilities = random.choice(
+        (b"", b"\0ofs-delta symref=HEAD:refs/heads/main", b"\0" + b"x" * 60000, b"\0object-format=sha256")
+    )
+    lines = [tip.encode() + b" HEAD" + capabilities, tip.encode() + b" refs/heads/main"]
+    if random.random() < 0.3:
+        lines += [
+            tip.encode() + b" refs/tags/v1",
+            tip.encode() + b" refs/tags/v1^{}",
+            b"x",
+            b"",
+            b"0" * 40 + b" " + b"r" * 3000,
+        ]
+    service = _packet(b"# service=git-upload-pack\n") + b"0000"
+    advertised = service + b"".join(_packet(line + b"\n") for line in lines) + b"0000"
+    if random.random() < 0.3:
+        advertised = odd.bent(
+            random, advertised, [b"0000", b"0001", b"ffff", b"-001", b"0003", b"zzzz", b"version 2\n", b"\0"]
+        )
+    answer = _packet(b"NAK\n") + pack
+    return advertised, odd.bent(random, answer) if random.random() < 0.1 else answer, tip
+
+
+def _objects(random: Random) -> tuple[list[Object], str]:
+    blob = (
+        _BLOB,
+        random.choice(
+            (b"a: 1\n", b"", b"../canary", b'[submodule "x"]\npath = ../canary\nurl = file:///\n', b"\0" * 90_000)
+        ),
+    )
+    objects, below = [blob], _id(blob)
+    for _ in range(random.randint(1, 4)):
+        rows = [
+            (random.choice(_MODES if random.random() < 0.3 else _MODES[:1]), random.choice(_NAMES), below)
+            for _ in range(random.randint(1, 3))
+        ]
+        tree = b"".join(mode + b" " + name + b"\0" + bytes.fromhex(one) for mode, name, one in rows)
+        objects.append((_TREE, odd.bent(random, tree) if random.random() < 0.1 else tree))
+        below = _id(objects[-1])
+        if random.random() < 0.5:
+            objects.append((_TREE, b"40000 d\0" + bytes.fromhex(below) + b"40000 e\0" + bytes.fromhex(below)))
+            below = _id(objects[-1])
+    who = random.choice((b"a <a@b> 1700000000 +0000", b"a", b"a <a@b> 99999999999999999999 +9999", b"\xff <> -1 x"))
+    body = (
+        b"tree "
+        + below.encode()
+        + b"\nauthor "
+        + who
+        + b"\ncommitter "
+        + who
+        + b"\n\n"
+        + random.choice((b"m", b"\xff\0", b""))
+    )
+    commit = (_COMMIT, odd.bent(random, body) if random.random() < 0.15 else body)
+    return [*objects, commit], _id(commit)
+
+
+def _id(one: Object) -> str:
+    kind, data = one
+    return hashlib.sha1(_KINDS[kind] + b" " + str(len(data)).encode() + b"\0" + data).hexdigest()
+
+
+def _pack(random: Random, objects: list[Object]) -> bytes:
+    parts = [b"PACK", struct.pack(">II", 2, len(objects) if random.random() < 0.95 else 1 << 31)]
+    for kind, data in objects:
+        size = len(data) if random.random() < 0.97 else random.choice(odd.NUMBERS)
+        said = kind if random.random() < 0.97 else random.choice((0, 5, 6, 7))
+        byte, size = (said << 4) | (size & 15), size >> 4
+        head = bytearray()
+        while size:
+            head.append(byte | 0x80)
+            byte, size = size & 0x7F, size >> 7
+        parts += [bytes([*head, byte]), zlib.compress(data, 1)]
+    raw = b"".join(parts)
+    return raw + hashlib.sha1(raw).digest()
+
+
+def _packet(line: bytes) -> bytes:
+    return b"%04x" % min(len(line) + 4, 0xFFFF) + line
+
+
+def judge(data: tuple[bytes, bytes, str], folder: Path) -> object:
+    """Look, fetch, and read all files."""
+    server = _server()
+    server.advertised, server.answer = data[0], data[1]
+    said = []
+    for work in (_look(server.url), _fetch(server.url, data[0], data[2])):
+        try:
+            said.append(wait(work))
+        except Problem as problem:
+            said.append(str(problem))
+    return said
+
+
+async def _look(url: str) -> object:
+    return await ls_remote(url, Auth(), timeout=5)
+
+
+async def _fetch(url: str, advertised: bytes, commit: str) -> object:
+    async with fetched(url, Auth(), ref="refs/heads/main", commit=commit, timeout=5, advertised=advertised) as found:
+        tree = found.tree
+        files = await in_thread(lambda: [(file.path, file.content[:200]) for file in tree.files(lambda _: False)])
+        return [found.commit, files, tree.submodules, await in_thread(lambda: tree.texts(".sourceignore"))]
+
+
+class _Server:
+    """Says what it was told to say."""
+
+    advertised = answer = b""
+    url = ""
+
+    async def start(self) -> None:
+        """Listen."""
+
+        async def refs(request: web.Request) -> web.Response:
+            return web.Response(body=self.advertised, content_type="application/x-git-upload-pack-advertisement")
+
+        async def pack(request: web.Request) -> web.Response:
+            return web.Response(body=self.answer, content_type="application/x-git-upload-pack-result")
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}/info/refs", refs)
+        app.router.add_post("/{path:.*}/git-upload-pack", pack)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/x"
+
+
+@lru_cache(maxsize=1)
+def _server() -> _Server:
+    server = _Server()
+    wait(server.start())
+    return server
