@@ -53,7 +53,27 @@ NOTATION_OUTPUT = _limit("NOTATION_OUTPUT", 4 * MIB, "bytes", "what a notation p
 # -- sources: Git, registries, buckets, charts, archives --------------------------------
 INDEX_DEPTH = _limit("INDEX_DEPTH", 5, "levels", "indexes of a registry that name indexes")
 
+FETCH_BYTES = _limit("FETCH_BYTES", 512 * MIB, "bytes", "received for a commit and its submodules together")
+FETCH_SECONDS = _limit("FETCH_SECONDS", 600, "seconds", "the same, whatever the object's timeout says")
+SUBMODULES = _limit("SUBMODULES", 100, "submodules", "a commit, those in submodules as well")
+SUBMODULE_DEPTH = _limit("SUBMODULE_DEPTH", 8, "levels", "submodules in submodules")
+GIT_OBJECT = _limit("GIT_OBJECT", 16 * MIB, "bytes", "a commit, a tag or a folder's entry list")
+TREE_ENTRIES = _limit("TREE_ENTRIES", 500_000, "entries", "files and folders of a commit, each time they are named")
+TREE_DEPTH = _limit("TREE_DEPTH", 100, "levels", "folders in folders of a commit")
+TREE_NAMES = _limit("TREE_NAMES", 128 * MIB, "bytes", "all paths of a commit")
+ARCHIVE_BYTES = _limit("ARCHIVE_BYTES", GIB, "bytes", "an artifact, an archive or a layer, unpacked")
+ARCHIVE_FILE = _limit("ARCHIVE_FILE", 128 * MIB, "bytes", "one file of a commit")
+ARCHIVE_FILES = _limit("ARCHIVE_FILES", 250_000, "files", "an artifact or an archive")
+TAR_READ = _limit("TAR_READ", MIB, "bytes", "an extended header of an archive's entry")
+
 # -- patterns and expressions of users --------------------------------
+
+PATTERN_LENGTH = _limit("PATTERN_LENGTH", 4096, "characters", "a regular expression or glob of a user")
+PATTERN_MEMORY = _limit("PATTERN_MEMORY", 256 * KIB, "bytes", "the machine that one stands for")
+PATTERN_SECONDS = _limit("PATTERN_SECONDS", 10, "seconds", "matching one pattern, or ignore patterns, with all names")
+IGNORE_LINES = _limit("IGNORE_LINES", 2000, "lines", "`.sourceignore`, `.helmignore` and `spec.ignore` together")
+IGNORE_SIZE = _limit("IGNORE_SIZE", 128 * KIB, "bytes", "the same; and each `.sourceignore` by itself")
+IGNORE_MEMORY = _limit("IGNORE_MEMORY", 8 * MIB, "bytes", "the machine that all lines together stand for")
 
 # -- API servers --------------------------------
 

@@ -6,7 +6,6 @@ it stays as it is. A new object gets everything: there is nobody yet to leave an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from fluxless.api.selector import selects
 from fluxless.apply import fields
 from fluxless.apply.objects import KubeObject, copy_json, group_of, version_of
 from fluxless.apply.owner import annotations_of, labels_of
+from fluxless.patterns import regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,13 @@ class Rule:
 
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> Rule:
-        """Read an entry. Raises ValueError for a pointer that does not begin with a slash."""
-        return cls(tuple(_pointer(path) for path in entry["paths"]), entry.get("target") or {})
+        """Read an entry. Raises ValueError for a pointer that does not begin with a slash, and for a pattern of a name
+        or namespace that is no regular expression.
+        """
+        target = entry.get("target") or {}
+        for key in ("name", "namespace"):
+            regex(target.get(key) or "")
+        return cls(tuple(_pointer(path) for path in entry["paths"]), target)
 
     def means(self, obj: Mapping[str, Any]) -> bool:
         """Whether the object is one of the target's; names and namespaces are anchored regular expressions."""
@@ -36,7 +41,7 @@ class Rule:
         patterns = {"name": str(metadata.get("name", "")), "namespace": str(metadata.get("namespace", ""))}
         return (
             all(self.target.get(key) in (None, "", value) for key, value in exact.items())
-            and all(not (p := self.target.get(key)) or re.fullmatch(p, value) for key, value in patterns.items())
+            and all(not (p := self.target.get(key)) or regex(p).matches(value) for key, value in patterns.items())
             and selects(self.target.get("labelSelector", ""), labels_of(obj))
             and selects(self.target.get("annotationSelector", ""), annotations_of(obj))
         )

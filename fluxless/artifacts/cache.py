@@ -13,7 +13,8 @@ from typing import Any
 
 from fluxless import metrics
 from fluxless.artifacts.store import Store
-from fluxless.artifacts.unpack import MAX_BYTES, ArchiveProblem, unpack
+from fluxless.artifacts.unpack import ArchiveProblem, unpack
+from fluxless.limits import ARCHIVE_BYTES
 from fluxless.transport import session, words
 
 LIMIT = 2 * 1024 * 1024 * 1024
@@ -84,8 +85,8 @@ class ArtifactCache:
                 with target.open("wb") as file:
                     async for data in answer.content.iter_chunked(1 << 20):
                         size += len(data)
-                        if size > MAX_BYTES:
-                            raise ArchiveProblem(f"artifact {url} is larger than {MAX_BYTES >> 20} MiB")
+                        if size > ARCHIVE_BYTES:
+                            raise ArchiveProblem(f"artifact {url} is larger than {ARCHIVE_BYTES >> 20} MiB")
                         await asyncio.to_thread(file.write, data)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             said, step = words(error, DOWNLOAD_WITHIN)

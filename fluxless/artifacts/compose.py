@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import posixpath
 import shutil
@@ -12,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from wcmatch import glob as wild
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.artifacts.unpack import unpack
+from fluxless.patterns import InvalidPattern, glob
 
 TARBALLS = (".tar.gz", ".tgz")
-_STARS = wild.GLOBSTAR | wild.BRACE | wild.DOTGLOB
-"""The patterns of doublestar, which Flux uses."""
 
 
 class CopyProblem(Problem):
@@ -45,6 +42,9 @@ class Copy:
         except CopyProblem as problem:
             words = f"failed to apply copy operation from '{self.source}' to '{self.target}'"
             raise CopyProblem(f"{words}: {problem.failures[0].message}") from problem
+        except InvalidPattern as problem:
+            words = f"failed to apply copy operation from '{self.source}' to '{self.target}'"
+            raise CopyProblem(f"{words}: {problem}") from None
         except OSError as error:
             raise CopyProblem(f"failed to copy '{self.source}' to '{self.target}': {error.strerror}") from error
 
@@ -92,12 +92,8 @@ class Copy:
         self._put(root, path, staging, posixpath.join(below, posixpath.basename(path)) if folder else below, ".")
 
     def _matches(self, root: Path, pattern: str) -> list[str]:
-        if self.strategy == "Extract":
-            found = wild.glob(pattern, root_dir=root, flags=_STARS)
-        else:  # without recursion: `**` is no more than `*`
-            flat = pattern.replace("**", "*")
-            found = glob.glob(flat, root_dir=root, include_hidden=True)
-        return sorted(Path(path).as_posix() for path in found)
+        """Without extraction there is no recursion: `**` is no more than `*`."""
+        return glob(_clean(pattern), stars=self.strategy == "Extract").among(sorted(_everything(root)), whole=True)
 
     def _put(self, root: Path, path: str, staging: Path, target: str, base: str) -> None:
         place = _inside(root, path)
@@ -139,10 +135,16 @@ class Copy:
 def _matches_any(path: str, patterns: Sequence[str]) -> bool:
     """A pattern without a separator is looked for in the last part as well."""
     return any(
-        wild.globmatch(path, pattern, flags=_STARS)
-        or ("/" not in pattern and wild.globmatch(posixpath.basename(path), pattern, flags=_STARS))
+        glob(pattern, stars=True).matches(path)
+        or ("/" not in pattern and glob(pattern, stars=True).matches(posixpath.basename(path)))
         for pattern in patterns
     )
+
+
+def _everything(root: Path) -> Iterator[str]:
+    for parent, folders, names in os.walk(root):
+        below = Path(parent).relative_to(root)
+        yield from ((below / name).as_posix() for name in (*folders, *names))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pathspec import GitIgnoreSpec
+from fluxless.patterns import IgnoreRules
 
 FILE = ".sourceignore"
 VERSION_CONTROL = (".git/", ".gitignore", ".gitmodules", ".gitattributes")
@@ -20,7 +20,7 @@ DEFAULTS = (
 
 class Ignore:
     """Decides by path, relative to the root of the source. `files` are the `.sourceignore` files by folder ("" is the
-    root); `spec` is `spec.ignore`, which comes last. Either replaces the defaults (SC-11).
+    root); `spec` is `spec.ignore`, which comes last. Either replaces the defaults (SC-11). Raises `TooMuchToMatch`.
     """
 
     def __init__(self, files: Mapping[str, str], spec: str | None = None) -> None:
@@ -29,11 +29,11 @@ class Ignore:
             lines += [_below(folder, line) for line in files[folder].splitlines()]
         if spec is not None:
             lines += spec.splitlines()
-        self._spec = GitIgnoreSpec.from_lines(lines)
+        self._rules = IgnoreRules(lines)
 
     def leaves_out(self, path: str) -> bool:
-        """Whether the file at this path stays out of the artifact."""
-        return self._spec.match_file(path)
+        """Whether the file at this path stays out of the artifact; blocking. Raises `TooMuchToMatch`."""
+        return self._rules.match(path)
 
 
 def _below(folder: str, line: str) -> str:

@@ -5,6 +5,7 @@ An archive that is already as we would make it is kept as it is: unpacking and p
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tarfile
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from fluxless.artifacts.ignore import FILE, Ignore
 from fluxless.artifacts.pack import Packed, pack
-from fluxless.artifacts.unpack import MAX_BYTES, MAX_FILES, ArchiveProblem, unpack
+from fluxless.artifacts.unpack import ArchiveProblem, unpack
+from fluxless.limits import ARCHIVE_BYTES, ARCHIVE_FILES, IGNORE_SIZE
+from fluxless.tarballs import entries
 
 CHUNK = 1 << 20
 
@@ -62,17 +65,18 @@ def repack(archive: Path, folder: Path, ignore: Callable[[dict[str, str]], Ignor
 def pack_folder(root: Path, target: Path, ignore: Callable[[dict[str, str]], Ignore]) -> Packed:
     """An artifact of the regular files below a folder; blocking. Raises `ArchiveProblem` when there are too many."""
     paths = regular_files(root)
-    rules = ignore(
-        {
-            path.rpartition("/")[0]: (root / path).read_text(errors="replace")
-            for path in paths
-            if path.rpartition("/")[2] == FILE
-        }
-    )
+    rules = ignore({path.rpartition("/")[0]: _small(root / path) for path in paths if path.rpartition("/")[2] == FILE})
     kept = [path for path in paths if not rules.leaves_out(path)]
-    if len(kept) > MAX_FILES:
-        raise ArchiveProblem(f"there are {len(kept)} files, more than {MAX_FILES}", "leave files out by spec.ignore")
+    if len(kept) > ARCHIVE_FILES:
+        words = f"there are {len(kept)} files, more than {ARCHIVE_FILES}"
+        raise ArchiveProblem(words, "leave files out by spec.ignore")
     return pack((OnDisk(root / path, path) for path in kept), target)
+
+
+def _small(file: Path) -> str:
+    """One byte more than the rules take, so that they refuse what is longer."""
+    with file.open("rb") as content:
+        return content.read(IGNORE_SIZE + 1).decode(errors="replace")
 
 
 def regular_files(root: Path) -> list[str]:
@@ -92,18 +96,21 @@ def _clean(archive: Path, ignore: Callable[[dict[str, str]], Ignore]) -> int | N
     texts: dict[str, str] = {}
     names: list[str] = []
     try:
-        with tarfile.open(archive, mode="r|gz") as tar:
-            for entry in tar:
+        with contextlib.closing(entries(archive)) as found:
+            for entry, content in found:
                 count += 1
                 total += entry.size
                 plain = (entry.isreg() or entry.isdir()) and os.path.normpath(entry.name) == entry.name.rstrip("/")
                 owner = entry.uid or entry.gid or entry.uname or entry.gname or entry.mtime
-                if not plain or owner or entry.name.startswith(("/", "..")) or count > MAX_FILES or total > MAX_BYTES:
+                if not plain or owner or entry.name.startswith(("/", "..")):
                     return None
-                if entry.isreg():
+                if count > ARCHIVE_FILES or total > ARCHIVE_BYTES:
+                    return None
+                if content is not None:
                     names.append(entry.name)
-                    if entry.name.rpartition("/")[2] == FILE and (file := tar.extractfile(entry)) is not None:
-                        texts[entry.name.rpartition("/")[0]] = file.read().decode(errors="replace")
+                    folder, _, name = entry.name.rpartition("/")
+                    if name == FILE:
+                        texts[folder] = content.read(IGNORE_SIZE + 1).decode(errors="replace")
     except (tarfile.TarError, EOFError, OSError, UnicodeDecodeError):
         return None  # unpacking says what is wrong
     rules = ignore(texts)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
+import shutil
 import tarfile
 from itertools import takewhile
 from pathlib import Path
+from typing import IO
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-
-MAX_BYTES = 1024 * 1024 * 1024
-"""Bytes of all files together, unpacked."""
-MAX_FILES = 250_000
-"""Entries of one archive."""
-_CHUNK = 1 << 20
+from fluxless.limits import ARCHIVE_BYTES, ARCHIVE_FILES
+from fluxless.tarballs import CHUNK, entries
 
 
 class ArchiveProblem(Problem):
@@ -24,15 +23,15 @@ class ArchiveProblem(Problem):
 
 
 def unpack(
-    archive: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES, links: bool = True
+    archive: Path, target: Path, *, max_bytes: int = ARCHIVE_BYTES, max_files: int = ARCHIVE_FILES, links: bool = True
 ) -> int:
     """Unpack into `target`, which must exist, and return the number of files; blocking. Without `links`, symbolic links
     are dropped. Raises `ArchiveProblem`.
     """
     total = files = 0
     try:
-        with tarfile.open(archive, mode="r|gz") as tar:
-            for entry in tar:
+        with contextlib.closing(entries(archive)) as found:
+            for entry, content in found:
                 files += 1
                 if files > max_files:
                     raise ArchiveProblem(f"archive has more than {max_files} entries", "leave files out by spec.ignore")
@@ -47,7 +46,7 @@ def unpack(
                     continue
                 elif entry.issym():
                     _link(target, path, entry.linkname)
-                elif entry.isreg():
+                elif content is not None:
                     total += entry.size
                     if total > max_bytes:
                         limit = max_bytes // 1024 // 1024
@@ -55,7 +54,7 @@ def unpack(
                             f"archive grows beyond {limit} MiB at {entry.name!r}",
                             "leave large files out by spec.ignore",
                         )
-                    _write(tar, entry, place)
+                    _write(content, entry, place)
                 else:
                     raise ArchiveProblem(f"archive entry {entry.name!r} is neither file, folder nor symbolic link")
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -93,13 +92,9 @@ def _link(target: Path, path: str, link: str) -> None:
     place.symlink_to(link)
 
 
-def _write(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: Path) -> None:
-    source = tar.extractfile(entry)
-    if source is None:
-        raise ArchiveProblem(f"archive entry {entry.name!r} has no content")
+def _write(content: IO[bytes], entry: tarfile.TarInfo, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
     with place.open("wb") as file:
-        while chunk := source.read(_CHUNK):
-            file.write(chunk)
+        shutil.copyfileobj(content, file, CHUNK)
     place.chmod(0o755 if entry.mode & 0o100 else 0o644)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import tarfile
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import yaml
-from pathspec import GitIgnoreSpec
 
 from fluxless.charts.errors import ChartProblem
-from fluxless.limits import CHART_BYTES, CHART_FILES
+from fluxless.limits import CHART_BYTES, CHART_FILES, IGNORE_SIZE
+from fluxless.patterns import IgnoreRules
+from fluxless.tarballs import CHUNK, entries
 
 MAX_ARCHIVE = 10 * 1024 * 1024
 """Bytes of a packed chart (Flux's `--helm-chart-max-size`)."""
@@ -154,9 +156,9 @@ def read_archive(
     files: dict[str, bytes] = {}
     total = 0
     try:
-        with tarfile.open(fileobj=file, mode="r|gz") as tar:
-            for entry in tar:
-                if not entry.isreg():
+        with contextlib.closing(entries(file, max_bytes=2 * CHART_BYTES)) as found:
+            for entry, content in found:
+                if content is None:
                     continue
                 path = posixpath.normpath(entry.name.lstrip("/")).partition("/")[2]
                 if not path or path.startswith("../") or "\0" in path:
@@ -164,8 +166,7 @@ def read_archive(
                 total += entry.size
                 if entry.size > MAX_FILE or total > most or len(files) >= files_left:
                     raise ChartProblem(f"{shown} is too large at {entry.name!r}", "make the chart smaller")
-                content = tar.extractfile(entry)
-                files[path] = content.read() if content is not None else b""
+                files[path] = b"".join(iter(lambda content=content: content.read(CHUNK), b""))  # type: ignore[misc]
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ChartProblem(f"{shown} is no packed chart: {error}", "pack it with `helm package`") from None
     return files
@@ -175,15 +176,15 @@ def load_folder(root: Path, path: str, shown: str) -> Chart:
     """The chart in a folder below `root`, without what its `.helmignore` names; blocking. Raises `ChartProblem`."""
     place = inside(root, path)
     ignore = place / IGNORE
-    lines = ignore.read_text(errors="replace").splitlines() if ignore.is_file() else []
-    rules = GitIgnoreSpec.from_lines([*lines, "templates/.?*"])
+    lines = _small(ignore).splitlines() if ignore.is_file() else []
+    rules = IgnoreRules([*lines, "templates/.?*"])
     files: dict[str, bytes] = {}
     total = 0
     for parent, _, names in os.walk(place):
         for name in names:
             file = Path(parent) / name
             below = file.relative_to(place).as_posix()
-            if rules.match_file(below) or not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+            if rules.match(below) or not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
                 continue
             size = file.stat().st_size
             total += size
@@ -191,6 +192,12 @@ def load_folder(root: Path, path: str, shown: str) -> Chart:
                 raise ChartProblem(f"{shown} is too large at '{below}'", "leave it out by .helmignore")
             files[below] = file.read_bytes()
     return Chart(files, shown)
+
+
+def _small(file: Path) -> str:
+    """One byte more than the rules take, so that they refuse what is longer."""
+    with file.open("rb") as content:
+        return content.read(IGNORE_SIZE + 1).decode(errors="replace")
 
 
 def inside(root: Path, path: str) -> Path:

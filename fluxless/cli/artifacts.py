@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from fluxless import patterns
 from fluxless.api.semver import Constraint, Version
 from fluxless.api.timestamps import format_timestamp
 from fluxless.artifacts.ignore import VERSION_CONTROL, Ignore
@@ -144,17 +145,17 @@ async def show(url: str, access: Access, out: Console, *, semver: str = "", rege
     """A table of the artifacts of a repository. Raises `Problem`."""
     repository = Repository.parse(url)
     try:
-        constraint, pattern = Constraint.parse(semver) if semver else None, re.compile(regex)
+        constraint, pattern = Constraint.parse(semver) if semver else None, patterns.regex(regex)
+    except patterns.InvalidPattern as error:
+        raise wrong(f"regex '{regex}' parse error: {error}") from None
     except ValueError:
         raise wrong(f"semver '{semver}' parse error", "write it like >=1.0.0 or 1.x") from None
-    except re.error as error:
-        raise wrong(f"regex '{regex}' parse error: {error}") from None
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in ("ARTIFACT", "DIGEST", "SOURCE", "REVISION"):
         table.add_column(column, no_wrap=True)
     async with access.open(repository, out) as registry:
         tags = sorted((tag for tag in await registry.tags() if not _COSIGN.match(tag)), reverse=True)
-        wanted = [tag for tag in tags if _in_range(tag, constraint) and pattern.search(tag)]
+        wanted = [tag for tag in tags if _in_range(tag, constraint) and pattern.found_in(tag)]
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def row(tag: str) -> tuple[str, str, str, str]:

@@ -22,12 +22,10 @@ from fluxless.git import relay, ssh, submodules
 from fluxless.git.auth import Auth
 from fluxless.git.errors import GitProblem, ReferenceNotFound, RemoteUnavailable, public
 from fluxless.git.signature import Signed, split
-from fluxless.git.tree import Tree
-from fluxless.limits import FETCH_SLOTS
+from fluxless.git.tree import Tree, small_object
+from fluxless.limits import FETCH_BYTES, FETCH_SECONDS, FETCH_SLOTS, SUBMODULE_DEPTH, SUBMODULES
 
 T = TypeVar("T")
-MAX_BYTES = 512 * 1024 * 1024
-"""Bytes that one fetch may receive."""
 OBJECT_CACHE = 32 * 1024 * 1024
 """Bytes of decoded objects that libgit2 keeps."""
 # Threads of their own: the relay that feeds a fetch needs a free one of the event loop's, to look up names.
@@ -35,8 +33,18 @@ _threads = ThreadPoolExecutor(FETCH_SLOTS, thread_name_prefix="git")
 _slots = FairSlots(FETCH_SLOTS)
 DEPTHS = (1, 50, 0)
 """How deep to look for a commit that is no tip: 0 is all of the history."""
-DEEPEST = 8
-"""Submodules in submodules."""
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What a commit and all of its submodules may take: bytes received, submodules, and time (monotonic)."""
+
+    deadline: float
+    received: int = 0
+    submodules: int = 0
+
+    def left(self) -> float:
+        return max(0.1, self.deadline - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +88,16 @@ async def fetched(
     """Fetch `commit`, which `ref` leads to, and with `recurse` its submodules.
 
     `advertised` is what `ls_remote` brought of that name. An empty `ref` fetches the commit by its id and, where the
-    server does not allow that, all branches. Raises `GitProblem`.
+    server does not allow that, all branches. Raises `GitProblem`. It takes no longer than `FETCH_SECONDS`.
     """
+    timeout = min(timeout, FETCH_SECONDS)
     async with _slots.taken(), contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(timeout + 5):
-                found = await _fetch(stack, url, auth, ref, commit, timeout, advertised)
+                budget = _Budget(time.monotonic() + timeout)
+                found = await _fetch(stack, url, auth, ref, commit, budget, advertised)
                 if recurse:
-                    await _descend(stack, found.tree, url, auth, timeout, depth=1)
+                    await _descend(stack, found.tree, url, auth, budget, depth=1)
         except TimeoutError:
             raise RemoteUnavailable(url, f"not fetched within {timeout:.0f} s", "raise spec.timeout") from None
         yield found
@@ -99,17 +109,17 @@ async def _fetch(
     auth: Auth,
     ref: str,
     commit: str,
-    timeout: float,
+    budget: _Budget,
     advertised: bytes = b"",
 ) -> Checkout:
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-git-"))
     stack.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, ignore_errors=True)
     if url.startswith("ssh://"):
-        through = ssh.relay(url, auth, timeout=timeout)
+        through = ssh.relay(url, auth, timeout=budget.left())
     else:
-        through = relay.relay(url, auth, timeout=timeout, advertised=advertised)
+        through = relay.relay(url, auth, timeout=budget.left(), advertised=advertised)
     async with through as door:
-        work = _Fetch(folder, door.url, public(url), time.monotonic() + timeout)
+        work = _Fetch(folder, door.url, public(url), budget)
         try:
             return await in_thread(lambda: work.run(ref, commit))
         except GitProblem as problem:
@@ -117,13 +127,17 @@ async def _fetch(
 
 
 async def _descend(
-    stack: contextlib.AsyncExitStack, tree: Tree, url: str, auth: Auth, timeout: float, *, depth: int
+    stack: contextlib.AsyncExitStack, tree: Tree, url: str, auth: Auth, budget: _Budget, *, depth: int
 ) -> None:
     """Put the files of submodules into the tree (GR-10)."""
     if not tree.submodules:
         return
-    if depth > DEEPEST:
-        raise GitProblem(f"'{public(url)}' has submodules in submodules, deeper than {DEEPEST}", "flatten them")
+    if depth > SUBMODULE_DEPTH:
+        words = f"'{public(url)}' has submodules in submodules, deeper than {SUBMODULE_DEPTH}"
+        raise GitProblem(words, "flatten them")
+    budget.submodules += len(tree.submodules)
+    if budget.submodules > SUBMODULES:
+        raise GitProblem(f"'{public(url)}' has more than {SUBMODULES} submodules", "use fewer")
     known = submodules.read(await in_thread(lambda: tree.text(".gitmodules")), url)
     for path, commit in sorted(tree.submodules.items()):
         if path not in known:
@@ -132,13 +146,13 @@ async def _descend(
         theirs = known[path]
         seen = auth.for_submodule(url, theirs)
         try:
-            inner = await _fetch(stack, theirs, seen, "", commit, timeout)
+            inner = await _fetch(stack, theirs, seen, "", commit, budget)
         except GitProblem as problem:
             raise GitProblem(
                 f"submodule '{path}': {problem.failures[0].message}", problem.failures[0].next_step, problem.cls
             ) from problem
-        await _descend(stack, inner.tree, theirs, seen, timeout, depth=depth + 1)
-        tree.mount(path, inner.tree)
+        await _descend(stack, inner.tree, theirs, seen, budget, depth=depth + 1)
+        await in_thread(lambda path=path, inner=inner: tree.mount(path, inner.tree))  # type: ignore[misc]
 
 
 @cache
@@ -151,11 +165,12 @@ def _settle() -> None:
 class _Fetch:
     """The blocking part."""
 
-    def __init__(self, folder: Path, door: str, shown: str, deadline: float) -> None:
+    def __init__(self, folder: Path, door: str, shown: str, budget: _Budget) -> None:
         self._folder = folder
         self._door = door
         self._shown = shown
-        self._deadline = deadline
+        self._budget = budget
+        self._before = budget.received
 
     def run(self, ref: str, commit: str) -> Checkout:
         import pygit2
@@ -176,7 +191,7 @@ class _Fetch:
         import pygit2
 
         tip = repository.references.get("refs/fluxless/tip") if ref.startswith("refs/tags/") else None
-        target = repository.get(tip.target) if tip is not None else None
+        target = small_object(repository, tip.target, self._shown) if tip is not None else None
         if not isinstance(target, pygit2.Tag):
             return None
         return Tag(str(target.id), target.name or "", split(bytes(target.read_raw())))
@@ -195,9 +210,8 @@ class _Fetch:
                 if ref:
                     break
                 continue
-            found = repository.get(commit)
-            if found is not None:
-                return found.peel(pygit2.Commit)
+            if commit in repository:
+                return small_object(repository, pygit2.Oid(hex=commit), self._shown).peel(pygit2.Commit)
         if said and ref:
             raise RemoteUnavailable(self._shown, said)
         step = "correct spec.ref: the commit must be reachable from a branch"
@@ -210,10 +224,11 @@ class _Fetch:
 
         class Callbacks(pygit2.RemoteCallbacks):
             def transfer_progress(callbacks, stats: Any) -> None:  # noqa: N805
-                if time.monotonic() > self._deadline:
+                if time.monotonic() > self._budget.deadline:
                     stopped.append(RemoteUnavailable(self._shown, "not fetched in time", "raise spec.timeout"))
-                if stats.received_bytes > MAX_BYTES:
-                    limit = f"the commit is larger than {MAX_BYTES // 1024 // 1024} MiB"
+                self._budget.received = max(self._budget.received, self._before + stats.received_bytes)
+                if self._budget.received > FETCH_BYTES:
+                    limit = f"the commit is larger than {FETCH_BYTES >> 20} MiB"
                     stopped.append(GitProblem(f"'{self._shown}': {limit}", "split the repository"))
                 if stopped:
                     raise stopped[0]

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit, urlunsplit
 from fluxless.git.errors import GitProblem, public
 
 _SECTION = re.compile(r'^\s*\[submodule\s+"((?:[^"\\]|\\.)*)"\s*\]\s*$')
-_ENTRY = re.compile(r"^\s*([A-Za-z][A-Za-z0-9-]*)\s*=\s*(.*?)\s*$")
 _SCP = re.compile(r"^(?:([^@/\s]+)@)?([^:/\s]+):(?!//)(.+)$")
 
 
@@ -21,8 +20,9 @@ def read(text: str, parent: str) -> dict[str, str]:
     for line in text.splitlines():
         if _SECTION.match(line):
             sections.append({})
-        elif sections and (entry := _ENTRY.match(line)):
-            sections[-1][entry[1].lower()] = entry[2].strip('"')
+        elif sections and "=" in line:
+            key, _, value = line.partition("=")
+            sections[-1][key.strip().lower()] = value.strip().strip('"')
     return {
         section["path"].strip("/"): _absolute(section["url"], parent)
         for section in sections

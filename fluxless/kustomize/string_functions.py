@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+
+from fluxless.patterns import InvalidPattern, shell
 
 Function = Callable[[str, Sequence[str]], str]
 
@@ -67,72 +68,18 @@ def _replace_suffix(value: str, arguments: Sequence[str]) -> str:
     return value
 
 
-@lru_cache(maxsize=512)
-def _pattern(glob: str) -> re.Pattern[str] | None:
-    """A glob as a regular expression, or None when it is malformed."""
-    pieces: list[str] = []
-    position = 0
-    while position < len(glob):
-        char = glob[position]
-        position += 1
-        if char == "*":
-            pieces.append(".*")
-        elif char == "?":
-            pieces.append(".")
-        elif char == "[":
-            found = _character_class(glob, position)
-            if found is None:
-                return None
-            piece, position = found
-            pieces.append(piece)
-        elif char == "\\":
-            if position == len(glob):
-                return None
-            pieces.append(re.escape(glob[position]))
-            position += 1
-        else:
-            pieces.append(re.escape(char))
-    return re.compile("".join(pieces), re.DOTALL)
-
-
-def _character_class(glob: str, position: int) -> tuple[str, int] | None:
-    """`[a-z]` or `[^a-z]` from behind its bracket: the expression and the place behind it."""
-    negated = glob[position : position + 1] == "^"
-    position += negated
-    ranges: list[str] = []
-    while glob[position : position + 1] != "]" or not ranges:
-        bounds: list[str] = []
-        while not bounds or (len(bounds) == 1 and glob[position : position + 1] == "-"):
-            position += len(bounds)  # the dash
-            char = glob[position : position + 1]
-            if char in {"", "-", "]"}:
-                return None
-            if char == "\\":
-                position += 1
-                char = glob[position : position + 1]
-            position += 1
-            if not char or position >= len(glob):
-                return None
-            bounds.append(char)
-        if bounds[0] <= bounds[-1]:
-            ranges.append(f"{re.escape(bounds[0])}-{re.escape(bounds[-1])}")
-        else:
-            ranges.append("")  # an empty range matches nothing, and is no error
-    inner = "".join(ranges)
-    if not inner:
-        return (".", position + 1) if negated else (r"(?!)", position + 1)
-    return f"[{'^' if negated else ''}{inner}]", position + 1
-
-
 def _trim(value: str, glob: str, *, longest: bool, suffix: bool) -> str:
     """Without the longest or shortest prefix (or suffix) that the glob matches; empty matches do not count."""
-    pattern = _pattern(_reverse_glob(glob) if suffix else glob)
-    if pattern is None:
+    try:
+        pattern = shell(_reverse_glob(glob) if suffix else glob, longest=longest)
+    except InvalidPattern:
         return value
     text = value[::-1] if suffix else value
-    lengths = range(len(text), 0, -1) if longest else range(1, len(text) + 1)
-    matching = next((length for length in lengths if pattern.fullmatch(text, 0, length)), 0)
-    return text[matching:][::-1] if suffix else text[matching:]
+    found = pattern.prefix(text)
+    if found == "" and not longest and pattern.matches(text[:1]):
+        found = text[:1]
+    rest = text[len(found or "") :]
+    return rest[::-1] if suffix else rest
 
 
 def _reverse_glob(glob: str) -> str:

@@ -16,7 +16,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 from weakref import WeakValueDictionary
@@ -25,6 +24,7 @@ from fluxless import metrics
 from fluxless.auth.identity import ACR
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
+from fluxless.patterns import InvalidPattern, glob
 
 if TYPE_CHECKING:
     import aiohttp
@@ -106,8 +106,15 @@ def _covers(name: str, repository: Repository) -> bool:
     if host == DOCKER_HUB and path in {"v1/", "v2/", "v1", "v2"}:
         path = ""
     wanted, have = host.split("."), repository.host.split(".")
-    same = len(wanted) == len(have) and all(fnmatchcase(b, a) for a, b in zip(wanted, have, strict=True))
+    same = len(wanted) == len(have) and all(_means(a, b) for a, b in zip(wanted, have, strict=True))
     return same and (not path.strip("/") or f"{repository.path}/".startswith(f"{path.strip('/')}/"))
+
+
+def _means(wanted: str, label: str) -> bool:
+    try:
+        return glob(wanted).matches(label)
+    except InvalidPattern:
+        return False
 
 
 def _of_entry(entry: Mapping[str, Any], key: str, name: str) -> Credentials:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fluxless.oci.cosign import SIGNATURE, Unverified
+from fluxless.patterns import Pattern
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -34,8 +34,8 @@ PUBLIC_FOR = 24 * 3600.0
 class Identity:
     """One of `matchOIDCIdentity`: regular expressions of the certificate's issuer and subject."""
 
-    issuer: re.Pattern[str]
-    subject: re.Pattern[str]
+    issuer: Pattern
+    subject: Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Identities:
 
         issuer, subjects = _issuer(cert), _subjects(cert)
         for identity in self.wanted:
-            if identity.issuer.search(issuer) and any(identity.subject.search(subject) for subject in subjects):
+            if identity.issuer.found_in(issuer) and any(identity.subject.found_in(subject) for subject in subjects):
                 return
         if self.wanted:
             raise VerificationError(f"it is signed by '{', '.join(subjects)}' of issuer '{issuer}'")

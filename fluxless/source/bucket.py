@@ -14,14 +14,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pathspec import GitIgnoreSpec
-
 from fluxless.api import reasons
 from fluxless.api.kinds import Kind
 from fluxless.artifacts.ignore import FILE
 from fluxless.artifacts.pack import pack
 from fluxless.artifacts.repack import OnDisk
 from fluxless.bucket.objects import BucketProblem, BucketRefused, Objects
+from fluxless.patterns import IgnoreRules
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
@@ -166,10 +165,10 @@ async def _list(run: BucketRun, objects: Objects, folder: Path) -> None:
     if await objects.fetch(FILE, folder / FILE) is not None:
         lines += (await asyncio.to_thread((folder / FILE).read_text, errors="replace")).splitlines()
     lines += str(run.spec.get("ignore") or "").splitlines()
-    rules = GitIgnoreSpec.from_lines(lines)
-    run.index = {
-        key: etag for key, etag in index.items() if not key.endswith("/") and key != FILE and not rules.match_file(key)
-    }
+    rules = await asyncio.to_thread(IgnoreRules, lines)
+    candidates = [key for key in index if not key.endswith("/") and key != FILE]
+    kept = await asyncio.to_thread(lambda: [key for key in candidates if not rules.match(key)])
+    run.index = {key: index[key] for key in kept}
     run.revision = _revision(run.index)
 
 

@@ -133,7 +133,7 @@ async def store_artifact(run: GitRepositoryRun) -> None:
         try:
             async with run.fetched(target, recurse=recurse) as found:
                 if run.spec.get("sparseCheckout"):
-                    found.tree.keep(run.spec["sparseCheckout"])
+                    await in_thread(lambda: found.tree.keep(run.spec["sparseCheckout"]))
                 await git_verify.verify(run, found)
                 included = await git_includes.folders(run, run.includes)
                 packed = await in_thread(lambda: _pack(found.tree, included, run.spec.get("ignore"), archive))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from fluxless.oci import media
 from fluxless.oci.client import Descriptor, Manifest, Registry
 from fluxless.oci.errors import InvalidReference, NotInRegistry, RegistryProblem, RegistryRefused
 from fluxless.oci.reference import DEFAULT_TAG, Repository, checked_digest, checked_tag
+from fluxless.patterns import InvalidPattern, regex
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.services import Services
@@ -120,14 +120,14 @@ async def _by_semver(run: OCIRepositoryRun, registry: Registry, ref: dict[str, A
     chart = run.layer.get("mediaType") == media.HELM_CHART
     text, pattern = str(ref["semver"]), str(ref.get("semverFilter") or "")
     try:
-        constraint, wanted = Constraint.parse(text), re.compile(pattern)
+        constraint, wanted = Constraint.parse(text), regex(pattern)
+    except InvalidPattern as error:
+        words = f"failed to determine the artifact tag for '{run.url}': {error}"
+        raise invalid(run, reasons.READ_OPERATION_FAILED, words, "correct spec.ref.semverFilter") from None
     except ValueError:
         step = "write it like >=1.0.0 <2.0.0, or 1.x"
         raise invalid(run, reasons.READ_OPERATION_FAILED, f"semver '{text}' parse error", step) from None
-    except re.error as error:
-        words = f"spec.ref.semverFilter '{pattern}' is no regular expression: {error}"
-        raise invalid(run, reasons.READ_OPERATION_FAILED, words) from None
-    tags = [tag for tag in await registry.tags() if wanted.search(tag)]
+    tags = await asyncio.to_thread(wanted.among, await registry.tags())
     found = candidates([tag.replace("_", "+") if chart else tag for tag in tags], constraint)
     if not found:
         step = f"push a matching tag, or widen the range; {len(tags)} tag(s) were considered"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from fluxless.api.failure import Failure, FailureClass
 from fluxless.oci import cosign, keyless, layout
 from fluxless.oci.client import Registry
 from fluxless.oci.errors import RegistryProblem
+from fluxless.patterns import InvalidPattern, regex
 from fluxless.process import ProcessProblem
 from fluxless.reconcile.errors import Transient
 from fluxless.render import notation
@@ -83,10 +83,9 @@ async def _identities(run: SourceRun) -> cosign.Signers:
     wanted = []
     for entry in run.spec["verify"].get("matchOIDCIdentity") or []:
         try:
-            wanted.append(keyless.Identity(re.compile(entry["issuer"]), re.compile(entry["subject"])))
-        except re.error as error:
-            words = f"spec.verify.matchOIDCIdentity holds '{error.pattern!s}', which is no regular expression: {error}"
-            raise _unverified(run, words, "correct it") from None
+            wanted.append(keyless.Identity(regex(entry["issuer"]), regex(entry["subject"])))
+        except InvalidPattern as error:
+            raise _unverified(run, str(error), "correct spec.verify.matchOIDCIdentity") from None
     if secret := _name(run, "trustedRootSecretRef"):
         data = await credentials.secret(run, secret, "verify.trustedRootSecretRef")
         full = f"{run.ref.namespace}/{secret}"

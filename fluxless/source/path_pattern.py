@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.patterns import InvalidPattern, Pattern, regex
 
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _PART = re.compile(r"\{([^{}]*)\}|([{}])")
@@ -48,10 +49,9 @@ def expand(spec: Mapping[str, Any], sources: Mapping[str, Path]) -> list[Wanted]
         folders.sort()
         for folder in folders:
             below = (Path(parent) / folder).relative_to(root).as_posix()
-            match = matcher.fullmatch(below)
-            if match is None:
+            raw = matcher.captures(below)
+            if raw is None:
                 continue
-            raw = match.groupdict()
             labels = {name: value.lower() for name, value in raw.items()}
             for name, value in labels.items():
                 if not _LABEL.match(value):
@@ -71,7 +71,7 @@ def expand(spec: Mapping[str, Any], sources: Mapping[str, Path]) -> list[Wanted]
     return found
 
 
-def _matcher(pattern: str, path: str) -> re.Pattern[str]:
+def _matcher(pattern: str, path: str) -> Pattern:
     names: set[str] = set()
     text, last = "", 0
     for part in _PART.finditer(path):
@@ -85,7 +85,10 @@ def _matcher(pattern: str, path: str) -> re.Pattern[str]:
         names.add(name)
         text += re.escape(path[last : part.start()]) + f"(?P<{name}>[^/]+)"
         last = part.end()
-    return re.compile(text + re.escape(path[last:]))
+    try:
+        return regex(text + re.escape(path[last:]))
+    except InvalidPattern as problem:
+        raise PatternProblem(f"pathPattern '{pattern}': {problem}") from None
 
 
 def _rendered(output: Mapping[str, Any], labels: Mapping[str, str], raw: Mapping[str, str]) -> dict[str, Any]:

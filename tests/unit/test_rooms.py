@@ -22,6 +22,8 @@ ROOMS = {
     "minio": ["fluxless/bucket/s3.py"],
     "pygit2": ["fluxless/git/"],
     "cel_expr_python": ["fluxless/reconcile/expressions.py"],
+    "re2": ["fluxless/patterns.py"],
+    "pathspec": ["fluxless/patterns.py"],
     "sigstore": ["fluxless/oci/keyless.py"],
     "subprocess": ["fluxless/process.py", "fluxless/render/post_render.py"],
 }

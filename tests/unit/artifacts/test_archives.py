@@ -98,3 +98,13 @@ def test_what_is_no_archive_is_called_so(tmp_path: Path) -> None:
 )
 def test_ignoring_follows_flux(files: dict[str, str], spec: str | None, path: str, out: bool) -> None:
     assert Ignore(files, spec).leaves_out(path) == out
+
+
+def test_an_archive_that_is_cut_off_or_damaged_is_called_so(tmp_path: Path) -> None:
+    whole = pack([File("a.yaml", b"abc" * 5000, False)], tmp_path / "1.tar.gz").path.read_bytes()
+    for broken in (whole[:-20], whole[:40] + b"\xff" * 30 + whole[70:]):
+        (tmp_path / "b.tar.gz").write_bytes(broken)
+        target = tmp_path / f"tree{len(broken)}"
+        target.mkdir()
+        with pytest.raises(ArchiveProblem, match="cannot be read"):
+            unpack(tmp_path / "b.tar.gz", target)
