@@ -31,6 +31,11 @@ def _limit(name: str, value: int, unit: str, bounds: str) -> int:
 
 
 # -- YAML --------------------------------
+YAML_BYTES = _limit("YAML_BYTES", 32 * MIB, "bytes", "one text of YAML: a file, a value of a Secret, a manifest")
+YAML_NODES = _limit("YAML_NODES", 1_000_000, "values", "a text of YAML, each alias counted with all it stands for")
+YAML_STREAM_NODES = _limit("YAML_STREAM_NODES", 5_000_000, "values", "an index of charts, read chart by chart")
+YAML_DEPTH = _limit("YAML_DEPTH", 200, "levels", "lists and mappings within each other, aliases expanded")
+HELM_VALUES = _limit("HELM_VALUES", 50_000, "values", "the values of a release, merged: they are digested at each look")
 
 # -- builds: kustomize, helm, sops, notation --------------------------------
 HELM_MEMORY = _limit("HELM_MEMORY", 2 * GIB, "bytes", "address space of a helm, of which Go takes a third unused")
