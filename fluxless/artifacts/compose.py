@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.artifacts.unpack import unpack
+from fluxless.go_yaml import ManifestProblem, dump, load_all
 from fluxless.patterns import InvalidPattern, glob
 
 TARBALLS = (".tar.gz", ".tgz")
@@ -112,7 +111,7 @@ class Copy:
         target.parent.mkdir(parents=True, exist_ok=True)
         if merge and self.strategy == "Merge" and target.is_file():
             together = _merged(_documents(target), _documents(source))
-            target.write_text(yaml.safe_dump(together, sort_keys=True, allow_unicode=True))
+            target.write_text(dump(together))
             return
         shutil.copyfile(source, target)
         target.chmod(source.stat().st_mode & 0o777)
@@ -178,12 +177,13 @@ def _inside(root: Path, path: str) -> Path:
 def _documents(file: Path) -> dict[str, Any]:
     result: dict[str, Any] = {}
     try:
-        for document in yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader):
-            if document is not None and not isinstance(document, dict):
+        for document in load_all(file.read_bytes(), file.name):
+            if not isinstance(document, dict):
                 raise CopyProblem(f"cannot merge '{file.name}': a document is no YAML mapping")
-            result = _merged(result, document or {})
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CopyProblem(f"cannot merge '{file.name}': {' '.join(str(error).split())[:200]}") from None
+            result = _merged(result, document)
+    except ManifestProblem as problem:
+        first = problem.failures[0]
+        raise CopyProblem(f"cannot merge '{file.name}': {first.message} ({first.origin})", first.next_step) from None
     return result
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from fluxless.charts.errors import ChartProblem
+from fluxless.go_yaml import ManifestProblem, dump, load, text_of
 from fluxless.limits import CHART_BYTES, CHART_FILES, IGNORE_SIZE
 from fluxless.patterns import IgnoreRules
 from fluxless.tarballs import CHUNK, entries
@@ -44,7 +43,8 @@ class Chart:
             raise ChartProblem(f"{shown} has no {METADATA}", "give the folder of a chart, or a packed chart")
         self.metadata = self._mapping(METADATA)
         for field in ("apiVersion", "name", "version"):
-            if not isinstance(self.metadata.get(field), str) or not self.metadata[field]:
+            self.metadata[field] = text_of(self.metadata.get(field))
+            if not self.metadata[field]:
                 raise ChartProblem(
                     f"validation: chart.metadata.{field} is required in {shown}", f"set it in {METADATA}"
                 )
@@ -66,17 +66,11 @@ class Chart:
         changes = {key: value for key, value in (("name", name), ("version", version)) if value}
         if any(self.metadata.get(key) != value for key, value in changes.items()):
             self.metadata |= changes
-            self.files[METADATA] = self._dumped(self.metadata, METADATA)
+            self.files[METADATA] = dump(self.metadata).encode()
 
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Other default values."""
-        self.files[VALUES] = self._dumped(dict(values), VALUES)
-
-    def _dumped(self, document: dict[str, Any], path: str) -> bytes:
-        try:
-            return yaml.safe_dump(document, sort_keys=True, allow_unicode=True).encode()
-        except RecursionError:
-            raise ChartProblem(f"{path} of {self.shown} is nested too deeply", "make it flatter") from None
+        self.files[VALUES] = dump(values).encode()
 
     def values_in(self, path: str) -> dict[str, Any] | None:
         """The values of a file of the chart, or None when there is none."""
@@ -127,10 +121,11 @@ class Chart:
 
     def _mapping(self, path: str) -> dict[str, Any]:
         try:
-            found = yaml.load(self.files[path], Loader=yaml.CSafeLoader)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            words = " ".join(str(error).split())[:300]
-            raise ChartProblem(f"{path} of {self.shown} is no YAML: {words}", "correct it") from None
+            found = load(self.files[path], path)
+        except ManifestProblem as problem:
+            first = problem.failures[0]
+            words = f"{path} of {self.shown} cannot be read: {first.message} ({first.origin})"
+            raise ChartProblem(words, first.next_step) from None
         if found is not None and not isinstance(found, dict):
             raise ChartProblem(f"{path} of {self.shown} is no YAML mapping", "correct it")
         return found or {}

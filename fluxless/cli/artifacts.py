@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from fluxless.artifacts.pack import Packed
 from fluxless.artifacts.repack import pack_folder
 from fluxless.artifacts.unpack import unpack
 from fluxless.cli.session import wrong
+from fluxless.go_yaml import dump
 from fluxless.oci import media
 from fluxless.oci.auth import ANONYMOUS, Credentials, of_docker_config
 from fluxless.oci.client import Registry
@@ -110,7 +110,7 @@ async def push(
     if output == "json":
         return json.dumps(info, indent=2) + "\n"
     if output == "yaml":
-        return yaml.safe_dump(info)
+        return dump(info)
     out.print(f"[green]✔[/green] artifact successfully pushed to {repository}@{digest}")
     return ""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import yaml
-
 from fluxless.apply.objects import KubeObject
 from fluxless.cli.ahead import Asked, Outlook, Place, outlook
+from fluxless.go_yaml import WIDE, dump
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.world import Ref
 
@@ -29,4 +28,4 @@ async def _objects(ahead: Outlook, place: Place, seen: set[Ref]) -> AsyncIterato
 
 
 def _text(obj: KubeObject) -> str:
-    return yaml.safe_dump(obj, sort_keys=True, allow_unicode=True, width=4096)
+    return dump(obj, width=WIDE)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fluxless import go_yaml
 from fluxless.api.duration import parse_duration
 from fluxless.cli import costs, prices
 from fluxless.cli.costs import Month, Workload
@@ -126,12 +127,13 @@ def _seconds(flag: str, text: str) -> float:
 
 
 def _prices(file: Path) -> dict[str, Price]:
-    import yaml
-
     try:
-        return prices.read(yaml.safe_load(file.read_text()))
+        return prices.read(go_yaml.load(file.read_bytes(), file.name))
     except OSError as error:
         raise wrong(f"{file} cannot be read: {error.strerror}", "give the path of a file") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except go_yaml.ManifestProblem as problem:
+        first = problem.failures[0]
+        raise wrong(f"{file}: {first.message} ({first.origin})", first.next_step) from None
+    except ValueError as error:
         words = " ".join(str(error).split())
         raise wrong(f"{file}: {words}", "correct it; docs/cost-prices.yaml shows how") from None

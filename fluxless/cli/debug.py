@@ -5,11 +5,10 @@ Variables and values are printed in plain: that is what the command is for.
 
 from __future__ import annotations
 
-import yaml
-
 from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION, Kind
 from fluxless.cli.change import find
 from fluxless.cli.session import wrong
+from fluxless.go_yaml import WIDE, dump
 from fluxless.helm.compose import values_of
 from fluxless.kube.client import Cluster
 from fluxless.kustomize.inputs import variables_of
@@ -19,13 +18,13 @@ from fluxless.reconcile.secrets import References
 async def status(cluster: Cluster, namespace: str, name: str, kind: Kind = KUSTOMIZATION) -> str:
     """The status, as YAML."""
     found = await find(cluster, kind, namespace, name)
-    return yaml.safe_dump(found.get("status") or {}, allow_unicode=True, width=4096)
+    return dump(found.get("status") or {}, width=WIDE)
 
 
 async def history(cluster: Cluster, namespace: str, name: str, kind: Kind = KUSTOMIZATION) -> str:
     """What was applied lately, as YAML, the newest first."""
     found = await find(cluster, kind, namespace, name)
-    return yaml.safe_dump((found.get("status") or {}).get("history") or [], allow_unicode=True, width=4096)
+    return dump((found.get("status") or {}).get("history") or [], width=WIDE)
 
 
 async def variables(cluster: Cluster, namespace: str, name: str) -> str:
@@ -40,7 +39,7 @@ async def variables(cluster: Cluster, namespace: str, name: str) -> str:
 async def values(cluster: Cluster, namespace: str, name: str) -> str:
     """The final values of a HelmRelease, as YAML. Raises `Problem`."""
     found = await find(cluster, HELM_RELEASE, namespace, name)
-    return yaml.safe_dump(await values_of(found, References(cluster)), allow_unicode=True, width=4096)
+    return dump(await values_of(found, References(cluster)), width=WIDE)
 
 
 def one_of(**asked: bool) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 
@@ -16,6 +15,7 @@ from fluxless.apply.normalise import LAST_APPLIED, SERVER_FIELDS
 from fluxless.apply.objects import KubeObject, copy_json
 from fluxless.apply.preview import Planned
 from fluxless.cli.ahead import Asked, Outlook, Place, outlook
+from fluxless.go_yaml import WIDE, dump
 from fluxless.kube.client import Cluster
 from fluxless.kustomize.decryption import FieldPath
 from fluxless.kustomize.preview import Ahead
@@ -117,7 +117,7 @@ def difference(
 
 
 def _lines(obj: KubeObject) -> list[str]:
-    return yaml.safe_dump(obj, sort_keys=True, allow_unicode=True, width=4096).splitlines()
+    return dump(obj, width=WIDE).splitlines()
 
 
 def _shown(obj: KubeObject) -> KubeObject:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from fluxless import go_yaml
 from fluxless.api.kinds import Kind
 from fluxless.cli.change import find
 from fluxless.cli.get import objects
@@ -55,7 +54,7 @@ def dump(obj: Obj) -> str:
     """YAML with the head first and the spec sorted."""
     head = {key: obj[key] for key in ("apiVersion", "kind") if key in obj}
     rest = {key: value for key, value in obj.items() if key not in head}
-    return "".join(yaml.safe_dump(part, allow_unicode=True, width=4096) for part in (head, rest))
+    return "".join(go_yaml.dump(part, width=go_yaml.WIDE) for part in (head, rest))
 
 
 async def _secret(cluster: Cluster, namespace: str, name: str) -> Obj:

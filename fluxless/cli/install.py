@@ -6,8 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from fluxless.go_yaml import load
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NoSuchKind
 
@@ -24,7 +23,7 @@ def texts() -> list[str]:
 
 def definitions() -> dict[str, dict[str, Any]]:
     """The same as objects, by name."""
-    found: list[dict[str, Any]] = [yaml.safe_load(text) for text in texts()]
+    found: list[dict[str, Any]] = [load(text, "a CRD of the package") for text in texts()]
     return {str(definition["metadata"]["name"]): definition for definition in found}
 
 

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
@@ -17,6 +16,7 @@ from fluxless.apply.inventory import read
 from fluxless.apply.objects import ObjectId, parse_id
 from fluxless.cli.change import find
 from fluxless.cli.session import wrong
+from fluxless.go_yaml import dump
 from fluxless.kube.client import Cluster
 
 DEEPEST = 20
@@ -63,7 +63,7 @@ async def show(
         out.print(_drawn(root))
         return
     document = root.to_json()
-    text = yaml.safe_dump(document, sort_keys=False) if output == "yaml" else json.dumps(document, indent=2)
+    text = dump(document, sort=False) if output == "yaml" else json.dumps(document, indent=2)
     out.print(text.rstrip("\n"), markup=False)
 
 

@@ -126,7 +126,8 @@ async def _definitions(run: HelmReleaseRun, action: str) -> None:
     policy = str(said.get("crds") or ("Skip" if said.get("skipCRDs") else "Create"))
     if policy == "Skip" or run.chart is None:
         return
-    definitions = [obj for obj in definitions_of(run.chart) if obj["kind"] == "CustomResourceDefinition"]
+    found = await asyncio.to_thread(definitions_of, run.chart)
+    definitions = [obj for obj in found if obj["kind"] == "CustomResourceDefinition"]
     for definition in definitions:
         resource = await run.target.resource(definition["apiVersion"], definition["kind"])
         if policy == "CreateReplace" or await run.target.get(resource, str(definition["metadata"]["name"])) is None:

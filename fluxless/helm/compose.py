@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fluxless.api.failure import Problem
+from fluxless.go_yaml import apart
 from fluxless.helm import strvals, values
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.values import ValuesProblem
+from fluxless.limits import HELM_VALUES
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.secrets import References
 
@@ -40,13 +42,17 @@ async def values_of(obj: Mapping[str, Any], references: References) -> values.Va
                 work = strvals.assign_literal if entry.get("literal") else strvals.assign
                 work(found, path, text)
             else:
-                found = values.merged(found, values.parsed(text, where))
+                found = values.merged(found, await apart(values.parsed, text, where))
         except strvals.InvalidPath as problem:
             words = f"{where} cannot be put at '{entry.get('targetPath')}': {problem}"
             raise ValuesProblem(words, "correct targetPath or the value") from None
         except Problem as problem:
             raise ValuesProblem(problem.failures[0].message, problem.failures[0].next_step) from problem
-    return values.merged(found, given)
+    result = values.merged(found, given)
+    if values.more_than(HELM_VALUES, result):
+        step = "hand large content over as text, or by a ConfigMap of its own"
+        raise ValuesProblem(f"more than {HELM_VALUES:,} values", step)
+    return result
 
 
 def _copied(found: values.Values) -> values.Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from fluxless.apply.objects import KubeObject, object_id, version_of
 from fluxless.apply.record import AppliedRecord, Entry
 from fluxless.charts.chart import Chart
 from fluxless.charts.subcharts import definitions
-from fluxless.go_yaml import load_all
+from fluxless.go_yaml import Source, apart, load_all
 from fluxless.helm.release import Release
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.kube.errors import NoSuchKind
@@ -22,7 +23,7 @@ _HOOK = "helm.sh/hook"
 async def objects_of(run: HelmReleaseRun, last: Release) -> list[KubeObject]:
     """Those of the manifest, with the namespace that Helm gives them. Raises `ManifestProblem`, `ApiProblem`."""
     found = []
-    for obj in _documents(last.manifest, "the release's manifest"):
+    for obj in await apart(_documents, last.manifest, "the release's manifest"):
         if _HOOK in (obj["metadata"].get("annotations") or {}):
             continue
         if not obj["metadata"].get("namespace") and await _namespaced(run, obj):
@@ -39,10 +40,10 @@ async def _namespaced(run: HelmReleaseRun, obj: KubeObject) -> bool:
 
 
 def definitions_of(chart: Chart) -> list[KubeObject]:
-    """The objects in `crds/` of the chart and of the charts in it. Raises `ChartProblem`, `ManifestProblem`."""
+    """The objects in `crds/` of the chart and the charts in it; blocking. Raises `ChartProblem`, `ManifestProblem`."""
     found: list[KubeObject] = []
     for path, content in definitions(chart):
-        found += _documents(content.decode(errors="replace"), path)
+        found += _documents(content, path)
     return found
 
 
@@ -55,7 +56,7 @@ def inventory_of(run: HelmReleaseRun, objects: list[KubeObject], *, defined: boo
 async def note_objects(run: HelmReleaseRun, last: Release) -> list[KubeObject]:
     """Bring `status.inventory` (HR-44) and what is known of the objects up to date with a record; the objects."""
     objects = await objects_of(run, last)
-    run.status.set(inventory=inventory.write(inventory_of(run, objects)))
+    run.status.set(inventory=inventory.write(await asyncio.to_thread(inventory_of, run, objects)))
     run.memory.applied = record_of(run, last, objects)
     return objects
 
@@ -75,9 +76,8 @@ def record_of(run: HelmReleaseRun, last: Release, objects: list[KubeObject]) -> 
     return AppliedRecord(revision=str(last.version), owner=owner, entries=entries)
 
 
-def _documents(text: str, where: str) -> Iterator[KubeObject]:
-    for document in load_all(text, where):
-        yield from _expanded(document)
+def _documents(text: Source, where: str) -> list[KubeObject]:
+    return [obj for document in load_all(text, where) for obj in _expanded(document)]
 
 
 def _expanded(document: Any) -> Iterator[KubeObject]:

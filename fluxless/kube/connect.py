@@ -109,7 +109,7 @@ async def connect(config: ClusterConfig) -> Cluster:
         return await _connect_aks(config)
     where = f"of cluster {config.name!r}"
     if config.kubeconfig_inline:
-        connection = kubeconfig.parse(config.kubeconfig_inline, where)
+        connection = await asyncio.to_thread(kubeconfig.parse, config.kubeconfig_inline, where)
         return await _open(config.name, replace(connection, insecure=connection.insecure and not config.verify_tls))
     path = Path(config.kubeconfig)
     try:
@@ -117,7 +117,8 @@ async def connect(config: ClusterConfig) -> Cluster:
     except OSError as error:
         step = "give the path of a readable file"
         raise KubeconfigProblem(where, f"{path} cannot be read ({error.strerror})", step) from None
-    return await _open(config.name, kubeconfig.parse(text, where, folder=path.parent, context=config.context))
+    connection = await asyncio.to_thread(kubeconfig.parse, text, where, folder=path.parent, context=config.context)
+    return await _open(config.name, connection)
 
 
 async def _open(name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None) -> Cluster:

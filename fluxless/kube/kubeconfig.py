@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.go_yaml import ManifestProblem, load, text_of
 
 
 class KubeconfigProblem(Problem):
@@ -57,10 +58,10 @@ def parse(text: str, where: str, *, folder: Path | None = None, context: str = "
         ca=read.data(cluster, "certificate-authority"),
         certificate=read.data(user, "client-certificate"),
         key=read.data(user, "client-key"),
-        token=str(user.get("token") or ""),
+        token=text_of(user.get("token")),
         token_file=read.path(str(user.get("tokenFile") or "")),
-        username=str(user.get("username") or ""),
-        password=str(user.get("password") or ""),
+        username=text_of(user.get("username")),
+        password=text_of(user.get("password")),
         insecure=cluster.get("insecure-skip-tls-verify") is True,
         proxy=str(cluster.get("proxy-url") or ""),
         server_name=str(cluster.get("tls-server-name") or ""),
@@ -69,15 +70,12 @@ def parse(text: str, where: str, *, folder: Path | None = None, context: str = "
 
 def sections(text: str, where: str, context: str = "") -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
     """Server address, cluster and user of a context, the current one unless named. Raises `KubeconfigProblem`."""
-    from fluxless.go_yaml import ManifestProblem, load
-
     try:
-        document = load(text, "line")
-    except ManifestProblem as problem:  # its words may hold a credential
-        line = problem.failures[0].origin.removeprefix("line").removeprefix(":")
-        raise KubeconfigProblem(
-            where, f"not valid YAML{f' (line {line})' if line else ''}", "correct the YAML"
-        ) from None
+        document = load(text, where)
+    except ManifestProblem as problem:
+        first = problem.failures[0]
+        line = first.origin.removeprefix(where).removeprefix(":")
+        raise KubeconfigProblem(where, f"{first.message}{f' (line {line})' if line else ''}", first.next_step) from None
     if not isinstance(document, dict) or not isinstance(document.get("clusters"), list):
         raise KubeconfigProblem(where, "there is no list of clusters", "give a kubeconfig of kind Config")
     contexts = _named(document, "contexts", "context")

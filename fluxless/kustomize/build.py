@@ -194,7 +194,7 @@ def _explain(root: Path, folder: Path, stderr: str) -> Problem:
     for file in sorted(folder.rglob("*")):
         if file.suffix in {".yaml", ".yml"} and file.is_file():
             try:
-                for _ in load_all(file.read_text(errors="replace"), str(file.relative_to(root.resolve()))):
+                for _ in load_all(file.read_bytes(), str(file.relative_to(root.resolve())), strict=True):
                     pass
             except ManifestProblem as problem:
                 failure = problem.failures[0]

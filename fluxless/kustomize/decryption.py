@@ -121,7 +121,7 @@ def _inputs(root: Path, folder: Path, seen: set[Path]) -> Iterator[Path]:
     if file is None or folder in seen:
         return
     seen.add(folder)
-    document = load(file.read_text(errors="replace"), file.name)
+    document = load(file.read_bytes(), file.name)
     if not isinstance(document, dict):
         return
     for name in _names(document):

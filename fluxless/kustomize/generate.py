@@ -60,7 +60,7 @@ def kustomization_file(folder: Path) -> Path | None:
 
 def _read(root: Path, file: Path) -> Kustomization:
     name = str(file.relative_to(root))
-    document = load(file.read_text(errors="replace"), name)
+    document = load(file.read_bytes(), name)
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -20,6 +20,7 @@ from fluxless.artifacts.repack import hash_file
 from fluxless.charts import versions
 from fluxless.charts.chart import Chart, inside, load_archive, load_folder, merged
 from fluxless.charts.errors import ChartProblem, InvalidChart
+from fluxless.go_yaml import ManifestProblem, load
 from fluxless.reconcile.dependencies import artifact_of
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.events import Event
@@ -237,17 +238,15 @@ def _patched(run: HelmChartRun, version: str, metadata: str) -> str:
 
 def _values(tree: Path, path: str) -> dict[str, Any] | ChartProblem | None:
     """The values in a file of the source; blocking."""
-    import yaml
-
     place = inside(tree, path)
     if not place.is_file():
         return None
     try:
-        found = yaml.load(place.read_bytes(), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return ChartProblem(
-            f"unmarshaling values from '{path}' failed: {' '.join(str(error).split())[:300]}", "correct it"
-        )
+        found = load(place.read_bytes(), path)
+    except ManifestProblem as problem:
+        first = problem.failures[0]
+        words = f"unmarshaling values from '{path}' failed: {first.message} ({first.origin})"
+        return ChartProblem(words, first.next_step)
     if found is not None and not isinstance(found, dict):
         return ChartProblem(f"unmarshaling values from '{path}' failed: it is no mapping", "correct it")
     return found or {}

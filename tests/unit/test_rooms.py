@@ -25,6 +25,7 @@ ROOMS = {
     "re2": ["fluxless/patterns.py"],
     "pathspec": ["fluxless/patterns.py"],
     "sigstore": ["fluxless/oci/keyless.py"],
+    "yaml": ["fluxless/go_yaml/", "fluxless/render/post_render.py"],
     "subprocess": ["fluxless/process.py", "fluxless/render/post_render.py"],
 }
 

@@ -154,7 +154,7 @@ def test_free_units_cost_nothing() -> None:
         ({"executions": 3}, "executions: give value"),
         ({"executions": {**PRICE, "value": "much"}}, "must be numbers"),
         ({"executions": {**PRICE, "value": -1}}, "not negative"),
-        ({"executions": {**PRICE, "free": float("nan")}}, "not negative"),
+        ({"executions": {**PRICE, "free": float("nan")}}, "NaN"),
         ({"executions": PRICE, "gb_seconds": {**PRICE, "currency": "USD"}}, "more than one currency"),
         ([], "no mapping"),
     ],
