@@ -47,8 +47,8 @@ async def with_fluxless(scenarios: Sequence[Scenario], folder: Path) -> Played:
     async with _control_plane(folder) as (config, cluster):
         await install(cluster)
         store = DirectoryStore(folder / "store")
-        async with fluxless_side.working(config, store, folder):
-            return await _play(cluster, folder, scenarios, read=fluxless_side.reader(store))
+        async with fluxless_side.working(config, store, folder) as worker:
+            return await _play(cluster, folder, scenarios, read=fluxless_side.reader(store), idle=worker.idle)
 
 
 PATIENCE: dict[str, Any] = {"at_once": 16, "quiet": 2.0, "events_within": 30.0}

@@ -80,6 +80,9 @@ class Side:
     folder: Path
     marks: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[Obj], Awaitable[bytes]] | None = None
+    idle: Callable[[str], Awaitable[None]] | None = None
+    """Waits until whoever reconciles has nothing left to do in a namespace; None where nobody can tell, and time has
+    to."""
     at_once: int = 64
     """Scenarios under way at the same time."""
     quiet: float = 0.2
@@ -240,8 +243,7 @@ class Player:
 
     async def _settled(self, step: Step, token: str) -> bool:
         if step.ignored:
-            await asyncio.sleep(IGNORED)
-            return True
+            return await self._rest(IGNORED)
 
         def over() -> bool:
             app = self.watch.get(KUSTOMIZATION[1], self.namespace, APP)
@@ -253,13 +255,31 @@ class Player:
             return False
         while True:
             before = self._versions()
-            await asyncio.sleep(STILL)
+            if not await self._rest(STILL):
+                return False
             await self.watch.next()
             if over() and before == self._versions():
                 return True
 
+    async def _rest(self, seconds: float) -> bool:
+        """Until there is nothing left to do in the namespace, where somebody can tell, else so many seconds; False when
+        it does not come to that.
+        """
+        if self.side.idle is None:
+            await asyncio.sleep(seconds)
+            return True
+        try:
+            async with asyncio.timeout(STEP_WITHIN):
+                await self.side.idle(self.namespace)
+        except TimeoutError:
+            return False
+        return True
+
     async def _quiet(self) -> None:
         """Until no more events come: Flux writes them behind its statuses, some seconds late when it has much to do."""
+        if self.side.idle is not None:
+            await self._rest(0.0)
+            return
         resource = await self.side.cluster.resource("v1", "Event")
         known, until = -1, asyncio.get_running_loop().time() + self.side.events_within
         while asyncio.get_running_loop().time() < until:

@@ -14,7 +14,7 @@ from fluxless.api import conditions
 from fluxless.apply.objects import object_id
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.status import FORCE_ANNOTATION, RECONCILE_ANNOTATION, RESET_ANNOTATION
-from tests.parity.play import STILL, Player
+from tests.parity.play import IGNORED, STILL, Player
 from tests.parity.record import events_of, flux_fields, named, plain
 from tests.parity.scenario import APP, Obj, Step, unplaced
 from tests.parity.sources import API, KINDS
@@ -80,8 +80,7 @@ class ReleasePlayer(Player):
         body = {"apiVersion": RELEASE[0], "kind": RELEASE[1], "metadata": metadata, "spec": self.release}
         await self.side.cluster.apply(body, manager="user")
         if step.ignored:
-            await asyncio.sleep(6.0)
-            return True
+            return await self._rest(IGNORED)
         return await self._rests(step, token)
 
     async def _rests(self, step: Step, token: str) -> bool:
@@ -101,9 +100,12 @@ class ReleasePlayer(Player):
 
         if not await self._until(answered):
             return False
+        retried = step.ends != "True" and not step.stalls
         while True:
             before = state()
-            await asyncio.sleep(STILL if step.ends == "True" or step.stalls else RESTS)
+            await asyncio.sleep(RESTS if retried else 0.0)
+            if not await self._rest(STILL):
+                return False
             await self.watch.next()
             if answered() and before == state():
                 return True

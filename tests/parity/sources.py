@@ -65,7 +65,8 @@ class SourcePlayer(Player):
             return False
         while True:
             before = [obj and obj["metadata"]["resourceVersion"] for obj in found()]
-            await asyncio.sleep(STILL)
+            if not await self._rest(STILL):
+                return False
             await self.watch.next()
             if over() and before == [obj and obj["metadata"]["resourceVersion"] for obj in found()]:
                 return True

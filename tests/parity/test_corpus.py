@@ -37,8 +37,8 @@ async def played(
     names = {item.callspec.params["name"] for item in items}
     folder = tmp_path_factory.mktemp("parity")
     store = DirectoryStore(folder / "store")
-    async with fluxless_side.working(control_plane, store, folder), stocked(folder / "stock") as marks:
-        side = Side(cluster, git_server, folder, marks, fluxless_side.reader(store))
+    async with fluxless_side.working(control_plane, store, folder) as worker, stocked(folder / "stock") as marks:
+        side = Side(cluster, git_server, folder, marks, fluxless_side.reader(store), worker.idle)
         yield await side.play(scenario for scenario in SCENARIOS if scenario.name in names)
 
 
