@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from fluxless.kept import Malformed, listed, mapping, number, text
+
 Labels = tuple[str, ...]
 Series = dict[Labels, list[float]]
 """By the values of the labels. A counter is one number; a histogram is the sum, then one count per bucket, the last of
@@ -124,13 +126,26 @@ def snapshot() -> Document:
     return to_json({metric.name: metric.series for metric in ALL.values() if metric.series})
 
 
-def total(documents: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
-    """Documents added up. What was counted in buckets that are no more is left out: nothing can be said about it."""
+def from_json(document: Any) -> dict[str, Series]:
+    """The reverse of `to_json`. Raises `Malformed`."""
+
+    def series(entries: Any) -> Series:
+        pairs = [listed(entry) for entry in listed(entries)]
+        if any(len(pair) != 2 for pair in pairs):
+            raise Malformed("an entry that is no pair of labels and numbers")
+        named = ((tuple(map(text, listed(labels))), listed(numbers)) for labels, numbers in pairs)
+        return {labels: list(map(number, numbers)) for labels, numbers in named}
+
+    return {name: series(entries) for name, entries in mapping(document).items()}
+
+
+def total(counted: Iterable[Mapping[str, Series]]) -> dict[str, Series]:
+    """Series added up. What was counted in buckets that are no more is left out: nothing can be said about it."""
     found: dict[str, Series] = {name: {} for name in ALL}
-    for document in documents:
-        for name in found.keys() & document.keys():
-            for labels, numbers in document[name]:
-                known = found[name].setdefault(tuple(labels), [0.0] * len(numbers))
+    for one in counted:
+        for name in found.keys() & one.keys():
+            for labels, numbers in one[name].items():
+                known = found[name].setdefault(labels, [0.0] * len(numbers))
                 if len(known) == len(numbers) and len(labels) == len(ALL[name].labels):
                     known[:] = [mine + theirs for mine, theirs in zip(known, numbers, strict=True)]
     return {name: series for name, series in found.items() if series}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fluxless.apply.inventory import Inventory
+from fluxless.kept import Malformed, listed, mapping, text, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,11 @@ class Entry:
         return {**always, **({"fleeting": True} if self.fleeting else {})}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Entry:
-        """Read the stored form. Raises `KeyError` for anything else."""
-        return cls(data["v"], data["digest"], data["uid"], data["mark"], data.get("fleeting", False))
+    def from_json(cls, data: Any) -> Entry:
+        """Read the stored form. Raises `Malformed`."""
+        known = mapping(data)
+        version, digest, uid, mark = (text(known.get(key)) for key in ("v", "digest", "uid", "mark"))
+        return cls(version, digest, uid, mark, known.get("fleeting") is True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,18 @@ class AppliedRecord:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any] | None) -> AppliedRecord:
-        """Read the stored form; anything that does not look like one counts as no record."""
+    def from_json(cls, data: Any) -> AppliedRecord:
+        """Read the stored form; nothing is no record. Raises `Malformed`."""
         if not data:
             return cls()
-        try:
-            name, namespace = data["owner"]
-            return cls(
-                inputs=str(data["inputs"]),
-                revision=str(data["revision"]),
-                owner=(name, namespace),
-                entries={id_: Entry.from_json(entry) for id_, entry in data["entries"].items()},
-                pending=dict(data["pending"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return cls()
+        known = mapping(data)
+        owner = [text(part) for part in listed(known.get("owner"))]
+        if len(owner) != 2:
+            raise Malformed("an owner that is no name and namespace")
+        return cls(
+            inputs=text(known.get("inputs")),
+            revision=text(known.get("revision")),
+            owner=(owner[0], owner[1]),
+            entries={id_: Entry.from_json(entry) for id_, entry in mapping(known.get("entries")).items()},
+            pending=texts(mapping(known.get("pending"))),
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from fluxless.cli.session import Session
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NoSuchKind
 from fluxless.reconcile.invariants import violations
-from fluxless.reconcile.records import HEARTBEAT, read_json
+from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state
 
 OVERDUE = 120.0
 """Seconds without a heartbeat after which the timer counts as dead."""
@@ -63,12 +64,12 @@ async def _heartbeat(session: Session, out: Console) -> bool:
         out.print("- heartbeat not checked: give --blob-account-url or --blob-connection")
         return True
     try:
-        document, _ = await read_json(store, HEARTBEAT)
+        (at, _), _ = await read_state(store, HEARTBEAT, heartbeat)
     finally:
         await store.close()
-    silent = time.time() - float(document.get("at", 0))
+    silent = time.time() - at
     if silent > OVERDUE:
-        words = f"{silent:.0f} s ago" if document else "never"
+        words = f"{silent:.0f} s ago" if math.isfinite(silent) else "never"
         out.print(f"[red]✗[/red] the app's timer last ran {words}: look at the function app")
         return False
     out.print(f"[green]✔[/green] the app's timer ran {silent:.0f} s ago")

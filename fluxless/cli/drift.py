@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fluxless.cli.session import Session
-from fluxless.reconcile.records import drift_prefix, read_json
+from fluxless.reconcile.drift_history import history
+from fluxless.reconcile.records import drift_prefix, read_state
 
 
 async def show(session: Session, cluster: str, namespace: str, name: str, out: Console) -> int:
@@ -20,8 +21,8 @@ async def show(session: Session, cluster: str, namespace: str, name: str, out: C
             _, where, file = blob.name.removeprefix(drift_prefix(cluster)).split("/")
             owner = file.removesuffix(".json")
             if namespace in {"", where} and name in {"", owner}:
-                document, _ = await read_json(store, blob.name)
-                for check in document.get("checks", []):
+                checks, _ = await read_state(store, blob.name, history)
+                for check in checks:
                     rows += _rows(check, f"{where}/{owner}")
     finally:
         await store.close()

@@ -124,10 +124,13 @@ class Engine:
         self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool
     ) -> NextSteps:
         for _ in range(3):
-            document, etag = await records.read_json(self.services.store, records.schedule_name(name))
-            schedule = Schedule.from_json(document)
+            (document, schedule), etag = await records.read_state(
+                self.services.store,
+                records.schedule_name(name),
+                lambda document: (document, Schedule.from_json(document)),
+            )
             for batch, outcomes in finished.items():
-                schedule.settle(batch, [Outcome.from_json(outcome) for outcome in outcomes])
+                schedule.settle(batch, _outcomes(name, batch, outcomes))
             if draining:
                 await self._keep(name, document, schedule, etag)
                 return NextSteps([], None if in_flight else 0.0, {})
@@ -224,8 +227,7 @@ class Engine:
     async def heartbeat(self) -> None:
         """Note that the timer is alive, and tidy up once in a while. Raises `StoreUnavailable`."""
         store, now = self.services.store, self.services.clock()
-        known, _ = await records.read_json(store, records.HEARTBEAT)
-        tidied = float(known.get("tidied", 0))
+        (_, tidied), _ = await records.read_state(store, records.HEARTBEAT, records.heartbeat)
         await records.write_json(store, records.HEARTBEAT, {"at": now, "tidied": tidied})
         if now - tidied >= housekeeping.EVERY:
             await housekeeping.tidy(store, self.clusters, now)
@@ -234,8 +236,8 @@ class Engine:
 
     async def silence(self) -> float:
         """Seconds since the last heartbeat; infinite when there was none. Raises `StoreUnavailable`."""
-        document, _ = await records.read_json(self.services.store, records.HEARTBEAT)
-        return self.services.clock() - float(document.get("at", float("-inf")))
+        (at, _), _ = await records.read_state(self.services.store, records.HEARTBEAT, records.heartbeat)
+        return self.services.clock() - at
 
     async def metrics(self) -> str:
         """What Prometheus reads, for all clusters (MT rows). Raises `StoreUnavailable`."""
@@ -273,8 +275,8 @@ class Engine:
             return None
 
     async def _schedule(self, name: str) -> Schedule:
-        document, _ = await records.read_json(self.services.store, records.schedule_name(name))
-        return Schedule.from_json(document)
+        where = records.schedule_name(name)
+        return (await records.read_state(self.services.store, where, Schedule.from_json))[0]
 
     async def _scheduled(self) -> set[tuple[str, ...]]:
         """All objects that are worked on, as the values of `metrics.OBJECT`."""
@@ -293,3 +295,12 @@ class Engine:
         await asyncio.gather(*(cluster.close() for cluster in self._connections.values()))
         await self.services.remotes.close()
         await self.services.store.close()
+
+
+def _outcomes(name: str, batch: str, outcomes: list[list[Any]]) -> list[Outcome]:
+    """The outcomes of a batch; none when this release does not understand them: the batch then counts as failed."""
+    try:
+        return [Outcome.from_json(outcome) for outcome in outcomes]
+    except ValueError as error:
+        log.warning("cluster=%s batch=%s came back with outcomes that are not understood: %s", name, batch, error)
+        return []

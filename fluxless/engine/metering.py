@@ -22,6 +22,7 @@ from typing import Any
 from fluxless import metrics
 from fluxless.api.failure import Problem
 from fluxless.artifacts.store import PreconditionFailed, Store
+from fluxless.kept import listed, mapping, number, text
 from fluxless.metrics import Series
 from fluxless.reconcile import records
 
@@ -43,6 +44,28 @@ class Total:
 
     counted: dict[str, Series]
     workers: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A document: what was counted, when it was written (seconds since the epoch), the gauges of its worker, and whose
+    numbers are in it already.
+    """
+
+    counted: dict[str, Series]
+    at: float
+    gauges: dict[str, float]
+    merged: list[str]
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> _Kept:
+        """Raises `Malformed`."""
+        return cls(
+            metrics.from_json(document.get("counted", {})),
+            number(document.get("at", 0)),
+            {name: number(value) for name, value in mapping(document.get("gauges", {})).items()},
+            [text(name) for name in listed(document.get("merged", []))],
+        )
 
 
 class Meter:
@@ -93,30 +116,23 @@ class Meter:
 
     async def total(self) -> Total:
         """Of all workers, as they were written last. Raises `StoreUnavailable`."""
-        retired, _ = await records.read_json(self._store, RETIRED)
-        merged = set(retired.get("merged") or [])
-        documents = {name: document for name, document in (await self._documents()).items() if name not in merged}
-        alive = {
-            name: {key: float(value) for key, value in (document.get("gauges") or {}).items()}
-            for name, document in documents.items()
-            if self._clock() - float(document.get("at", 0)) < ALIVE
-        }
-        counted = [document.get("counted") or {} for document in (retired, *documents.values())]
-        return Total(metrics.total(counted), alive)
+        retired, _ = await records.read_state(self._store, RETIRED, _Kept.read)
+        found = await self._documents()
+        documents = {name: document for name, document in found.items() if name not in retired.merged}
+        now = self._clock()
+        alive = {name: document.gauges for name, document in documents.items() if now - document.at < ALIVE}
+        return Total(metrics.total(document.counted for document in (retired, *documents.values())), alive)
 
     async def retire(self, objects: Collection[metrics.Labels]) -> None:
         """Add up the documents of workers that are no more. Of objects, only those given (as values of
         `metrics.OBJECT`) are kept. Raises `StoreUnavailable`.
         """
-        retired, etag = await records.read_json(self._store, RETIRED)
-        merged = set(retired.get("merged") or [])
+        retired, etag = await records.read_state(self._store, RETIRED, _Kept.read)
         documents = await self._documents()
-        gone = {name for name, one in documents.items() if self._clock() - float(one.get("at", 0)) > RETIRED_AFTER}
+        gone = {name for name, one in documents.items() if self._clock() - one.at > RETIRED_AFTER}
         if not gone:
             return
-        counted = metrics.total(
-            [retired.get("counted") or {}, *(documents[name].get("counted") or {} for name in gone - merged)]
-        )
+        counted = metrics.total([retired.counted, *(documents[name].counted for name in gone - set(retired.merged))])
         per_object = metrics.RECONCILE_DURATION.name
         if per_object in counted:
             counted[per_object] = {key: numbers for key, numbers in counted[per_object].items() if key in objects}
@@ -127,9 +143,9 @@ class Meter:
             return  # another heartbeat is at it
         await asyncio.gather(*(self._store.delete(f"{FOLDER}{name}.json") for name in gone))
 
-    async def _documents(self) -> dict[str, dict[str, Any]]:
+    async def _documents(self) -> dict[str, _Kept]:
         names = [blob.name async for blob in self._store.list(FOLDER)]
-        found = await asyncio.gather(*(records.read_json(self._store, name) for name in names))
+        found = await asyncio.gather(*(records.read_state(self._store, name, _Kept.read) for name in names))
         return {
             name.removeprefix(FOLDER).removesuffix(".json"): document
             for name, (document, etag) in zip(names, found, strict=True)

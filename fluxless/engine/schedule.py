@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fluxless.kept import Malformed, listed, mapping, number, text, whole
 from fluxless.reconcile.interval import backoff
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.world import Ref
 
 VERSION = 1
+FIELDS = 10
+"""Of an entry as it is kept; the last one is left out where it says nothing."""
 
 
 @dataclass(slots=True)
@@ -52,11 +55,24 @@ class Entry:
         ]
 
     @classmethod
-    def from_json(cls, data: list[Any]) -> Entry:
-        """The reverse of `to_json`."""
-        entry = cls(*data)
-        entry.held = bool(entry.held)
-        return entry
+    def from_json(cls, data: Any) -> Entry:
+        """The reverse of `to_json`. Raises `Malformed`."""
+        fields = listed(data)
+        if len(fields) not in (FIELDS - 1, FIELDS):
+            raise Malformed(f"{len(fields)} fields instead of {FIELDS}")
+        generation, requested, source, next_, failures, batch, state, since, held, *configs = fields
+        return cls(
+            whole(generation),
+            text(requested),
+            text(source),
+            None if next_ is None else number(next_),
+            whole(failures),
+            text(batch),
+            text(state),
+            number(since),
+            bool(whole(held)),
+            text(configs[0]) if configs else "",
+        )
 
 
 @dataclass(slots=True)
@@ -103,7 +119,11 @@ class Schedule:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Schedule:
-        """The reverse of `to_json`; a document of another version counts as lost."""
-        if document.get("version") != VERSION:
+        """The reverse of `to_json`; an empty document is an empty schedule. Raises `Malformed`, also for a document of
+        another release.
+        """
+        if not document:
             return cls()
-        return cls({Ref.parse(ref): Entry.from_json(data) for ref, data in document["entries"].items()})
+        if document.get("version") != VERSION:
+            raise Malformed(f"version {document.get('version')!r} instead of {VERSION}")
+        return cls({Ref.parse(ref): Entry.from_json(data) for ref, data in mapping(document.get("entries")).items()})

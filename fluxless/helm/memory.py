@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from fluxless.apply.record import AppliedRecord
+from fluxless.kept import number, text, whole
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -44,21 +48,22 @@ class Memory:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Memory:
-        """The reverse of `to_json`; what is unreadable counts as lost."""
-        try:
-            return cls(
-                made=int(document.get("made") or 0),
-                over=bool(document.get("over")),
-                since=float(document.get("since") or 0.0),
-                action=str(document.get("action") or ""),
-                settled=str(document.get("settled") or ""),
-                tried=float(document.get("tried") or 0.0),
-                token=int(document.get("token") or 0),
-                until=float(document.get("until") or 0.0),
-                applied=AppliedRecord.from_json(document.get("applied")),
-            )
-        except (TypeError, ValueError):
-            return cls()
+        """The reverse of `to_json`; an empty document remembers nothing. Raises `Malformed`."""
+
+        def given(name: str, read: Callable[[Any], T], otherwise: T) -> T:
+            return read(document[name]) if name in document else otherwise
+
+        return cls(
+            made=given("made", whole, 0),
+            over=document.get("over") is True,
+            since=given("since", number, 0.0),
+            action=given("action", text, ""),
+            settled=given("settled", text, ""),
+            tried=given("tried", number, 0.0),
+            token=given("token", whole, 0),
+            until=given("until", number, 0.0),
+            applied=AppliedRecord.from_json(document.get("applied")),
+        )
 
     def forget(self) -> None:
         """Everything about the release; the lease stays."""

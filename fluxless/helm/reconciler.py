@@ -22,7 +22,7 @@ from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
-from fluxless.reconcile.records import drift_name, read_json
+from fluxless.reconcile.records import drift_name, read_state
 from fluxless.reconcile.target import account_exists, open_target
 from fluxless.reconcile.waiting import wait_for_others
 
@@ -75,8 +75,7 @@ async def check_dependencies(run: HelmReleaseRun) -> None:
 
 async def recall(run: HelmReleaseRun) -> None:
     """What is remembered of the last step. Sets no condition."""
-    document, run.etag = await read_json(run.services.store, run.memory_name)
-    run.memory = Memory.from_json(document)
+    run.memory, run.etag = await read_state(run.services.store, run.memory_name, Memory.from_json)
     if run.memory.action in {"install", "upgrade"}:  # by a worker that may have died
         run.status.set(lastAttemptedReleaseAction=run.memory.action)
 

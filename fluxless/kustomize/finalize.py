@@ -14,7 +14,7 @@ from fluxless.kustomize.run import KustomizationRun, Memory
 from fluxless.reconcile.errors import Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import drift_name, read_json
+from fluxless.reconcile.records import drift_name, read_state
 from fluxless.reconcile.target import account_exists, open_target
 
 log = logging.getLogger("fluxless.kustomize")
@@ -24,8 +24,7 @@ POLL = 2.0
 
 async def finalize(run: KustomizationRun) -> Outcome:
     """Delete what the policy says and wait if it says so; GONE releases the object. Raises `Problem`."""
-    document, _ = await read_json(run.services.store, run.memory_name)
-    run.memory = Memory.from_json(document)
+    run.memory, _ = await read_state(run.services.store, run.memory_name, Memory.from_json)
     inventory = union(run.old_inventory, run.memory.applied.pending)
     if _deletes(run) and inventory and not await account_exists(run):
         left = "\n".join(parse_id(id_).subject for id_ in inventory)

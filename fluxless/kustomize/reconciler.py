@@ -32,7 +32,7 @@ from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.judgement import judge_by
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import read_json
+from fluxless.reconcile.records import read_state
 from fluxless.reconcile.target import explained, open_target
 
 QUIET = {"unchanged", "drifted"}
@@ -94,8 +94,7 @@ async def read_expressions(run: KustomizationRun) -> None:
 
 async def recall(run: KustomizationRun) -> None:
     """Read what is remembered of the last apply. Sets no condition."""
-    document, _ = await read_json(run.services.store, run.memory_name)
-    run.memory = Memory.from_json(document)
+    run.memory, _ = await read_state(run.services.store, run.memory_name, Memory.from_json)
 
 
 async def detect_drift(run: KustomizationRun) -> None:

@@ -14,6 +14,7 @@ from fluxless.api.kinds import Kind
 from fluxless.apply.inventory import Inventory, read
 from fluxless.apply.owner import Owner
 from fluxless.apply.record import AppliedRecord
+from fluxless.kept import number
 from fluxless.kustomize.build import Build
 from fluxless.reconcile.interval import seconds
 from fluxless.reconcile.outcome import Outcome, State
@@ -50,12 +51,12 @@ class Memory:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Memory:
-        """The reverse of `to_json`; an unreadable document counts as lost."""
+        """The reverse of `to_json`; an empty document remembers nothing. Raises `Malformed`."""
         since = document.get("checkingSince")
         return cls(
             AppliedRecord.from_json(document.get("applied")),
-            float(since) if isinstance(since, int | float) else None,
-            bool(document.get("floating")),
+            None if since is None else number(since),
+            document.get("floating") is True,
         )
 
 

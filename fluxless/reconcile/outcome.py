@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fluxless.kept import Malformed, listed, number, text
+
 
 class State(StrEnum):
     """The closed list of ends of a step; one letter each, because a thousand of them travel in one payload."""
@@ -39,7 +41,10 @@ class Outcome:
         return [self.state.value, None if self.after is None else round(self.after, 3)]
 
     @classmethod
-    def from_json(cls, data: list[object]) -> Outcome:
-        """The reverse of `to_json`."""
-        after = data[1]
-        return cls(State(str(data[0])), float(after) if isinstance(after, int | float) else None)
+    def from_json(cls, data: object) -> Outcome:
+        """The reverse of `to_json`. Raises ValueError."""
+        parts = listed(data)
+        if len(parts) != 2:
+            raise Malformed(f"{len(parts)} parts instead of 2")
+        state, after = parts
+        return cls(State(text(state)), None if after is None else number(after))

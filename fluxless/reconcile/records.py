@@ -6,15 +6,29 @@ Run records are the full story of what a step did (`fluxless logs`); conditions 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fluxless.artifacts.store import Store
+from fluxless.kept import mapping, number
 from fluxless.reconcile.world import Ref
+
+log = logging.getLogger("fluxless.reconcile")
+T = TypeVar("T")
 
 HEARTBEAT = "state/heartbeat.json"
 """The blob that tells when the timer last ran, as `{"at": seconds since the epoch}`."""
+
+
+def heartbeat(document: dict[str, Any]) -> tuple[float, float]:
+    """When the timer last ran (minus infinity for never) and when it last tidied up. Raises `Malformed`."""
+    if not document:
+        return float("-inf"), 0.0
+    return number(document.get("at")), number(document.get("tidied", 0))
 
 
 def schedule_name(cluster: str) -> str:
@@ -54,17 +68,37 @@ async def write_runs(store: Store, cluster: str, runs: list[dict[str, Any]], now
     return name
 
 
-async def read_json(store: Store, name: str) -> tuple[dict[str, Any], str | None]:
-    """A document and its ETag; an empty one and None when it is absent or cannot be read as JSON."""
+async def read_state(store: Store, name: str, read: Callable[[dict[str, Any]], T]) -> tuple[T, str | None]:
+    """What a document says by `read`, and its ETag (None when there is no document).
+
+    State is data, not truth: one that is malformed or of a newer release counts as lost, which the log tells once. Then
+    and where there is none, the answer is `read({})`. Raises `StoreUnavailable`.
+    """
     found = await store.get(name)
     if found is None:
-        return {}, None
+        return read({}), None
     data, etag = found
     try:
-        document = json.loads(data)
-    except ValueError:
-        return {}, etag
-    return (document if isinstance(document, dict) else {}), etag
+        return read(mapping(json.loads(data))), etag
+    except (ValueError, RecursionError) as error:
+        _tell_lost(name, etag, error)
+        return read({}), etag
+
+
+_told: OrderedDict[str, str] = OrderedDict()
+TOLD = 1000
+"""Lost documents that a worker remembers to have told of."""
+
+
+def _tell_lost(name: str, etag: str, error: Exception) -> None:
+    """Once for every content: whoever reads it again and again says nothing new."""
+    if _told.get(name) == etag:
+        return
+    _told[name] = etag
+    while len(_told) > TOLD:
+        _told.popitem(last=False)
+    words = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+    log.error("alert=state-lost blob=%s counts as lost and is made anew: %s", name, words)
 
 
 async def write_json(

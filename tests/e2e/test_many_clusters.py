@@ -19,7 +19,7 @@ import pytest_asyncio
 from fluxless.artifacts.blob import AzureStore
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
-from fluxless.reconcile.records import HEARTBEAT, read_json
+from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state
 from tests.support.flux import KUSTOMIZE, SOURCE
 from tests.support.hosted import Hosted, until
 from tests.support.issuer import Issuer
@@ -96,8 +96,8 @@ async def _heartbeats(env: environment.Environment, seconds: float) -> list[floa
     try:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            document, _ = await read_json(store, HEARTBEAT)
-            found.add(float(document.get("at", 0)))
+            (at, _), _ = await read_state(store, HEARTBEAT, heartbeat)
+            found.add(at)
             await asyncio.sleep(0.2)
     finally:
         await store.close()

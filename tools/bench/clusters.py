@@ -18,7 +18,7 @@ from fluxless.artifacts.directory import DirectoryStore
 from fluxless.engine.engine import Engine
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect, read_clusters
-from fluxless.reconcile.records import HEARTBEAT, read_json
+from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state
 from fluxless.reconcile.services import Services
 from tools import environment, processes
 from tools.bench.meter import Meter
@@ -159,8 +159,8 @@ class Clusters:
         try:
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
-                document, _ = await read_json(store, HEARTBEAT)
-                found.add(float(document.get("at", 0)))
+                (at, _), _ = await read_state(store, HEARTBEAT, heartbeat)
+                found.add(at)
                 await asyncio.sleep(0.2)
         finally:
             await store.close()

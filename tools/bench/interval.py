@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from fluxless.artifacts.blob import AzureStore
-from fluxless.reconcile.records import read_json, schedule_name, write_json
+from fluxless.engine.schedule import Entry, Schedule
+from fluxless.reconcile.records import read_state, schedule_name, write_json
 from tools.bench.work import LIMIT
 
 
@@ -16,23 +16,23 @@ async def interval_pass(connection: str, kind: str) -> None:
     store = AzureStore.from_connection_string(connection, "fluxless")
     try:
         name = schedule_name("dev")
-        document, etag = await read_json(store, name)
+        schedule, etag = await read_state(store, name, Schedule.from_json)
         past = time.time() - 1
-        for entry in _entries(document, kind):
-            entry[3] = past  # Entry.next
-        await write_json(store, name, document, if_match=etag)
+        for entry in _entries(schedule, kind):
+            entry.next = past
+        await write_json(store, name, schedule.to_json(), if_match=etag)
         async with asyncio.timeout(LIMIT):
             while _still_due(  # noqa: ASYNC110 -- blobs set no event
-                document := (await read_json(store, name))[0], kind, past
+                (await read_state(store, name, Schedule.from_json))[0], kind, past
             ):
                 await asyncio.sleep(0.2)
     finally:
         await store.close()
 
 
-def _entries(document: dict[str, Any], kind: str) -> list[list[Any]]:
-    return [entry for ref, entry in document["entries"].items() if ref.startswith(f"{kind}/")]
+def _entries(schedule: Schedule, kind: str) -> list[Entry]:
+    return [entry for ref, entry in schedule.entries.items() if ref.kind == kind]
 
 
-def _still_due(document: dict[str, Any], kind: str, moment: float) -> bool:
-    return any(entry[3] is None or entry[3] <= moment + 1 for entry in _entries(document, kind))
+def _still_due(schedule: Schedule, kind: str, moment: float) -> bool:
+    return any(entry.next is None or entry.next <= moment + 1 for entry in _entries(schedule, kind))

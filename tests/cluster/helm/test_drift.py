@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fluxless.reconcile.records import drift_name, read_json
+from fluxless.reconcile.drift_history import history
+from fluxless.reconcile.records import drift_name, read_state
 from fluxless.reconcile.world import Ref
 from tests.support.charts import ChartServer
 from tests.support.flux import Flux, message, ready
@@ -65,8 +66,8 @@ async def test_drift_is_set_right(flux: Flux, repository: ChartServer, on_server
     assert (await the_release(flux))["status"]["history"] == found["status"]["history"]
     await _again(flux)
     assert (await _reasons(flux))["DriftCorrected"] == 2
-    document, _ = await read_json(flux.store, drift_name(flux.name, Ref(RELEASE, flux.namespace, "app")))
-    assert [check["mode"] for check in document["checks"]] == ["corrected", "corrected"]
+    checks, _ = await read_state(flux.store, drift_name(flux.name, Ref(RELEASE, flux.namespace, "app")), history)
+    assert [check["mode"] for check in checks] == ["corrected", "corrected"]
 
 
 async def test_drift_is_told_and_left(flux: Flux, repository: ChartServer) -> None:

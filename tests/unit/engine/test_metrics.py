@@ -203,7 +203,7 @@ def test_nothing_secret_is_shown() -> None:
 def test_series_go_with_their_object_and_stay_while_nobody_knows() -> None:
     metrics.RECONCILE_DURATION.observe(0.2, *WEB)
     metrics.RECONCILE_DURATION.observe(0.2, *OLD)
-    counted = Total(metrics.total([metrics.snapshot()]), {})
+    counted = Total(metrics.total([metrics.from_json(metrics.snapshot())]), {})
 
     def shown(*worlds: World | None) -> set[str]:
         text = exposition.text(counted, dict(zip(["prod"], worlds, strict=False)), {}, 0.0)
@@ -217,7 +217,7 @@ def test_series_go_with_their_object_and_stay_while_nobody_knows() -> None:
 def test_buckets_are_shown_cumulated() -> None:
     for seconds in (0.001, 0.02, 5000.0):
         metrics.RECONCILE_DURATION.observe(seconds, *WEB)
-    text = exposition.text(Total(metrics.total([metrics.snapshot()]), {}), {"prod": None}, {}, 0.0)
+    text = exposition.text(Total(metrics.total([metrics.from_json(metrics.snapshot())]), {}), {"prod": None}, {}, 0.0)
     found = samples(text)
     counts = [value for _, value in found["gotk_reconcile_duration_seconds_bucket"]]
     assert (counts[0], counts[1], counts[-2], counts[-1]) == (1, 2, 2, 3)
