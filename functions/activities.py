@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from functions import host
+from functions.wake import start_overdue
 
 if TYPE_CHECKING:
     Message = dict[str, Any]
@@ -55,6 +56,18 @@ async def request(message: Message) -> dict[str, Any]:
         return {}
 
     return await _safely("request", message["cluster"], work())
+
+
+@blueprint.activity_trigger(input_name="message")
+@blueprint.durable_client_input(client_name="client")
+async def look_at_heartbeat(message: Message, client: df.DurableOrchestrationClient) -> dict[str, Any]:
+    """`{}` to `{ok, summary}`: start what is overdue because the timer trigger is silent. Called by `clock`."""
+
+    async def work() -> dict[str, Any]:
+        await start_overdue(client)
+        return {}
+
+    return await _safely("look_at_heartbeat", "*", work())
 
 
 async def _safely(name: str, cluster: str, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:

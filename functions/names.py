@@ -12,6 +12,17 @@ ANNOUNCE = "announce"
 PLAN = "plan"
 RECONCILE = "reconcile"
 REQUEST = "request"
+CLOCK = "clock"
+LOOK = "look_at_heartbeat"
+CLOCK_INSTANCE = "clock"
+CODE = 2
+"""The version of what `sync` does in which order; it stands in the custom status of the instance. Raise it when that
+order changes, and record a history of it (`python -m tests.functions.record`).
+"""
+REPLAYED = frozenset({1, CODE})
+"""The versions whose histories this release goes on with, as recorded ones show. Any other is ended and begun anew,
+since replaying it would go astray. The first did not say that it is one.
+"""
 
 INSTANCE_LIMIT = 100
 """Characters of an instance id that every Durable backend accepts (the Durable Task Scheduler has the least)."""

@@ -22,11 +22,19 @@ PLAN_RETRY = 5.0
 """Seconds until a plan that failed (API server or storage away) is tried again."""
 PLAN_ATTEMPTS = 6
 """Failed plans in a row after which the loop ends and leaves the next try to the timer."""
-TURNS = 100
-"""Turns after which the history starts anew; a turn adds about eight events, and 1,000 is where replay gets slow."""
+TURNS = 25
+"""Turns after which the history starts anew: a turn adds about eight events, and replaying them is most of what a turn
+costs (docs/decisions/orchestration.md). It travels in the input, so that a history ends where it was begun to end.
+"""
+FORMER_TURNS = 100
+"""Of histories that were begun before their input said it."""
+CLOCK_EVERY = 60.0
+"""Seconds between two looks of the second clock."""
 SETTLED = 0.5
 """Seconds after which a cluster that was started by news is planned once more."""
 ANNOUNCE_ATTEMPTS = 20
+DEATH = 200
+"""Characters of what Durable says of an activity whose worker has died."""
 
 
 @blueprint.orchestration_trigger(context_name="context")
@@ -35,16 +43,20 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
     state: dict[str, Any] = context.get_input() or {}
     cluster, turn, failed = state["cluster"], int(state.get("turn", 0)), 0
     again = bool(state.get("again"))
-    last_turn = turn + TURNS
+    turns = int(state.get("turns", FORMER_TURNS))
+    last_turn = turn + turns
     flight: dict[str, Any] = {}
     finished: dict[str, Any] = {}
     while True:
         turn += 1
         draining = turn > last_turn
-        plan = yield context.call_activity(
-            names.PLAN,
-            {"cluster": cluster, "inFlight": sorted(flight), "finished": finished, "draining": draining},
-        )
+        try:
+            plan = yield context.call_activity(
+                names.PLAN,
+                {"cluster": cluster, "inFlight": sorted(flight), "finished": finished, "draining": draining},
+            )
+        except Exception as error:  # its worker has died: a failed plan like any other
+            plan = {"ok": False, "summary": f"the plan's worker has died: {str(error)[:DEATH]}"}
         if plan["ok"]:
             finished, failed = {}, 0
             for batch in plan["batches"]:
@@ -58,11 +70,18 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
         again = False
         phase = "working" if flight else "waiting" if wait is not None else "idle"
         context.set_custom_status(
-            {"phase": phase, "turn": turn, "inFlight": len(flight), **plan.get("counts", {}), "error": plan["summary"]}
+            {
+                "phase": phase,
+                "turn": turn,
+                "code": names.CODE,
+                "inFlight": len(flight),
+                **plan.get("counts", {}),
+                "error": plan["summary"],
+            }
         )
         if not flight and (wait is None or draining):
             if wait is not None:
-                context.continue_as_new({"cluster": cluster, "turn": turn})
+                context.continue_as_new({"cluster": cluster, "turn": turn, "turns": TURNS})
             return
         yield from _wait(context, flight, turn, LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT))
         for batch in [batch for batch, task in flight.items() if task.is_completed]:
@@ -97,3 +116,19 @@ def announce(context: df.DurableOrchestrationContext) -> Generator[Any, Any, boo
         pause = timedelta(seconds=min(5 * 2**attempt, 300))
         yield context.create_timer(context.current_utc_datetime + pause)
     return False
+
+
+@blueprint.orchestration_trigger(context_name="context")
+def clock(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
+    """The second clock, for ever: timer triggers can stop for good, durable timers are messages of the task hub.
+
+    `{every}` is the number of seconds between two looks; each look has a history of its own.
+    """
+    state: dict[str, Any] = context.get_input() or {}
+    every = float(state.get("every", CLOCK_EVERY))
+    yield context.create_timer(context.current_utc_datetime + timedelta(seconds=every))
+    try:
+        yield context.call_activity(names.LOOK, {})
+    except Exception:  # its worker has died: the next look is a minute away
+        context.set_custom_status({"error": "the last look failed"})
+    context.continue_as_new({"every": every})

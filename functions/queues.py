@@ -12,7 +12,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions import host, settings
-from functions.wake import pass_on
+from functions.wake import pass_on, wake_overdue
 
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
@@ -30,3 +30,4 @@ if settings.EVENTS_QUEUE.read():
         if answer.status >= 400:
             raise ValueError(f"message {message.id}: {answer.text}")
         await pass_on(client, await host.engine().intake.accept(answer))
+        await wake_overdue(client)

@@ -8,7 +8,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from functions import host
-from functions.wake import wake_all
+from functions.wake import keep_clock, wake_all
 
 blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
@@ -21,4 +21,5 @@ async def tick(timer: func.TimerRequest, client: df.DurableOrchestrationClient) 
     engine = host.engine()
     await engine.heartbeat()
     log.info("heartbeat clusters=%d", len(engine.clusters))  # an alert waits for its absence
+    await keep_clock(client)
     await wake_all(client, engine.clusters, news=False)

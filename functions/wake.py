@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import azure.durable_functions as df
 
 from functions import host, names
+from functions.orchestrators import TURNS
 
 if TYPE_CHECKING:
     from fluxless.engine.coalesce import Coalescer
@@ -30,6 +31,11 @@ NEWS_EVERY = 0.25
 LISTEN_EVERY = 10.0
 """Seconds between two looks at the heartbeat."""
 _heard = float("-inf")
+CLOCK_LOOK = 300.0
+"""Seconds between two looks of a worker at the second clock."""
+CLOCK_STUCK = 600.0
+"""Seconds without any movement of the second clock after which it is ended and started again."""
+_clock_seen = float("-inf")
 RUNNING = {"Running", "Pending", "ContinuedAsNew"}
 
 
@@ -42,15 +48,23 @@ async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: boo
     instance = names.sync_instance(cluster)
     status = await client.get_status(instance)
     state = status.runtime_status.value if status and status.runtime_status else ""
-    if state in RUNNING and _stuck(status):
+    if state in RUNNING and _silent(status) > STUCK:
         log.error("cluster=%s alert=sync-stuck instance=%s is ended and started again", cluster, instance)
         await client.terminate(instance, "no movement for 15 minutes")
+        state = "Terminated"
+    elif state in RUNNING and _of_other_code(status):
+        log.warning(
+            "cluster=%s instance=%s was begun by a release that this one cannot go on for: it is ended and begun anew",
+            cluster,
+            instance,
+        )
+        await client.terminate(instance, "begun by another release")
         state = "Terminated"
     if state in RUNNING:
         await _nudge(client, instance, status, turns=2 if news else 1)
         return
     try:
-        await client.start_new(names.SYNC, instance, {"cluster": cluster, "again": news})
+        await client.start_new(names.SYNC, instance, {"cluster": cluster, "again": news, "turns": TURNS})
     except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
         log.info("cluster=%s sync not started: %s", cluster, str(error)[:200])
 
@@ -113,18 +127,50 @@ async def _nudge(client: df.DurableOrchestrationClient, instance: str, status: A
         log.info("instance=%s not woken: %s", instance, str(error)[:200])  # the next tick of the timer sees them
 
 
-def _stuck(status: Any) -> bool:
+def _silent(status: Any) -> float:
+    """Seconds since an instance has moved."""
     updated = status.last_updated_time
-    return updated is not None and time.time() - updated.timestamp() > STUCK
+    return 0.0 if updated is None else time.time() - updated.timestamp()
+
+
+def _of_other_code(status: Any) -> bool:
+    """Whether a running `sync` was begun by a release whose history this one cannot go on with."""
+    told = status.custom_status
+    return isinstance(told, dict) and told.get("code", 1) not in names.REPLAYED
 
 
 async def wake_overdue(client: df.DurableOrchestrationClient) -> None:
-    """Start every cluster when the timer has been silent for too long; looked at now and then."""
+    """What every caller of the app does on the side: look now and then whether its two clocks still go."""
     global _heard  # noqa: PLW0603
     now = time.monotonic()
     if now - _heard < LISTEN_EVERY:
         return
     _heard = now
+    await keep_clock(client)
+    await start_overdue(client)
+
+
+async def keep_clock(client: df.DurableOrchestrationClient) -> None:
+    """See to it that the second clock goes; a worker looks now and then."""
+    global _clock_seen  # noqa: PLW0603
+    now = time.monotonic()
+    if now - _clock_seen < CLOCK_LOOK:
+        return
+    _clock_seen = now
+    try:
+        status = await client.get_status(names.CLOCK_INSTANCE)
+        if status and status.runtime_status and status.runtime_status.value in RUNNING:
+            if _silent(status) < CLOCK_STUCK:
+                return
+            log.error("alert=clock-stuck the second clock is ended and started again")
+            await client.terminate(names.CLOCK_INSTANCE, "no movement for ten minutes")
+        await client.start_new(names.CLOCK, names.CLOCK_INSTANCE, {})
+    except Exception as error:  # somebody else was first, or Durable is away: the next caller looks again
+        log.info("second clock not started: %s", str(error)[:200])
+
+
+async def start_overdue(client: df.DurableOrchestrationClient) -> None:
+    """Start every cluster when the timer has been silent for too long. Raises `Problem`."""
     engine = host.engine()
     silent = await engine.silence()
     if silent > host.HEARTBEAT_OVERDUE:

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -26,8 +26,8 @@ blueprint = df.Blueprint()
 log = logging.getLogger("fluxless.functions")
 OPEN = func.AuthLevel.ANONYMOUS
 FAULT = "not taken: storage or configuration is at fault; see the app's log, then deliver again"
-_telling: set[asyncio.Task[None]] = set()
-"""The sender does not wait for it."""
+_beside: set[asyncio.Task[None]] = set()
+"""What no sender waits for."""
 EVENT_GRID_ORIGIN = "eventgrid.azure.net"
 
 
@@ -116,6 +116,8 @@ async def cluster_changed(req: func.HttpRequest, client: df.DurableOrchestration
             await asyncio.wait_for(wake_news(client, [cluster]), 0.5)
     except (Problem, TimeoutError) as problem:  # the object must not wait for us; the timer sees it
         log.warning("cluster=%s not woken by its API server: %s", cluster[:63], problem or "no answer in time")
+    if answer.keys:
+        _aside(wake_overdue(client))
     return func.HttpResponse(answer.text, status_code=answer.status, mimetype=answer.kind)
 
 
@@ -133,6 +135,7 @@ async def wake_clusters(req: func.HttpRequest, client: df.DurableOrchestrationCl
     if wanted and wanted not in known:
         return _text(404, f"no cluster {wanted[:63]!r}: known are {', '.join(known)}")
     await wake_all(client, [wanted] if wanted else known)
+    _aside(wake_overdue(client))
     return _text(202, "woken")
 
 
@@ -162,10 +165,24 @@ async def _taken(
     with contextlib.suppress(Problem):  # without an engine there is nothing to keep them in
         host.engine().meter.touch()
         if answer.status_code < 300:
-            telling = asyncio.create_task(host.engine().taken(req.get_body(), start, seconds, answer.status_code))
-            _telling.add(telling)
-            telling.add_done_callback(_telling.discard)
+            _aside(host.engine().taken(req.get_body(), start, seconds, answer.status_code))
     return answer
+
+
+def _aside(work: Coroutine[Any, Any, None]) -> None:
+    """Do what the sender does not wait for."""
+
+    async def quietly() -> None:
+        from fluxless.api.failure import Problem
+
+        try:
+            await work
+        except Problem as problem:
+            log.warning("done beside a webhook: %s", problem)
+
+    task = asyncio.create_task(quietly())
+    _beside.add(task)
+    task.add_done_callback(_beside.discard)
 
 
 async def _answer(

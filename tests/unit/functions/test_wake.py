@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
-from functions import host, wake
+from functions import host, names, wake
+from functions.orchestrators import TURNS
 
 
 class Client:
     """What of the durable client is used; `calls` is what was asked of it."""
 
-    def __init__(self, state: str = "", *, age: float = 0, turn: int = 7, refuses: bool = False) -> None:
+    def __init__(
+        self, state: str = "", *, age: float = 0, turn: int = 7, refuses: bool = False, code: int | None = names.CODE
+    ) -> None:
         self.calls: list[tuple[Any, ...]] = []
-        self._state, self._age, self._turn, self._refuses = state, age, turn, refuses
+        self._state, self._age, self._refuses = state, age, refuses
+        self._custom = {"turn": turn} | ({} if code is None else {"code": code})
 
     async def get_status(self, instance: str) -> Any:
         if not self._state:
@@ -23,7 +27,7 @@ class Client:
         return SimpleNamespace(
             runtime_status=SimpleNamespace(value=self._state),
             last_updated_time=datetime.fromtimestamp(time.time() - self._age, UTC),
-            custom_status={"turn": self._turn},
+            custom_status=self._custom,
         )
 
     async def start_new(self, name: str, instance: str, given: Any) -> None:
@@ -38,8 +42,9 @@ class Client:
         self.calls.append(("terminate", instance))
 
 
-START = ("start", "sync", "sync-dev", {"cluster": "dev", "again": True})
-QUIET = ("start", "sync", "sync-dev", {"cluster": "dev", "again": False})
+START = ("start", "sync", "sync-dev", {"cluster": "dev", "again": True, "turns": TURNS})
+QUIET = ("start", "sync", "sync-dev", {"cluster": "dev", "again": False, "turns": TURNS})
+CLOCK = ("start", "clock", "clock", {})
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,13 @@ QUIET = ("start", "sync", "sync-dev", {"cluster": "dev", "again": False})
             Client("Running"), True, [("event", "wake-7"), ("event", "wake-8")], id="news wake the next wait as well"
         ),
         pytest.param(Client("Running", age=1000), True, [("terminate", "sync-dev"), START], id="stuck"),
+        pytest.param(Client("Running", code=None), False, [("event", "wake-7")], id="begun by the first release"),
+        pytest.param(
+            Client("Running", code=max(names.REPLAYED) + 1),
+            True,
+            [("terminate", "sync-dev"), START],
+            id="begun by a release that this one cannot go on for",
+        ),
         pytest.param(Client(refuses=True), True, [START], id="somebody else was first"),
     ],
 )
@@ -72,7 +84,28 @@ async def test_a_caller_starts_what_a_silent_timer_left_undone(
 
     monkeypatch.setattr(host, "engine", lambda: SimpleNamespace(silence=silent, clusters=["a", "b"]))
     monkeypatch.setattr(wake, "_heard", float("-inf"))
+    monkeypatch.setattr(wake, "_clock_seen", float("-inf"))
     client = Client()
     await wake.wake_overdue(client)  # type: ignore[arg-type]
-    assert len(client.calls) == started
+    assert client.calls[0] == CLOCK
+    assert len(client.calls) == 1 + started
     assert ("alert=heartbeat-missing" in caplog.text) == bool(started)
+
+
+@pytest.mark.parametrize(
+    ("client", "calls"),
+    [
+        pytest.param(Client(), [CLOCK], id="never ran"),
+        pytest.param(Client("Failed"), [CLOCK], id="has failed"),
+        pytest.param(Client("Running"), [], id="goes"),
+        pytest.param(Client("Running", age=601), [("terminate", "clock"), CLOCK], id="stuck"),
+        pytest.param(Client(refuses=True), [CLOCK], id="somebody else was first"),
+    ],
+)
+async def test_the_second_clock_is_kept_going(
+    monkeypatch: pytest.MonkeyPatch, client: Client, calls: list[Any]
+) -> None:
+    monkeypatch.setattr(wake, "_clock_seen", float("-inf"))
+    for _ in range(3):
+        await wake.keep_clock(client)  # type: ignore[arg-type]
+    assert client.calls == calls

@@ -1,0 +1,1 @@
+"""The app's own orchestrators over activities that follow a script: for histories (`tests.functions.record`)."""
