@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fluxless.api import conditions
 from fluxless.api.kinds import SOURCE_KINDS, by_name
 from fluxless.api.selector import selects
 from fluxless.engine.schedule import Entry, Schedule
@@ -27,6 +26,10 @@ from fluxless.reconcile.world import Ref, World
 
 HOLD = 2.0
 """Seconds that an object waits silently for others before its status says so: most waits are over by then."""
+WAITED = "\n"
+"""What stands between the artifacts that an object was to consume and what it had to wait for when it was started."""
+UNSEEN = 30.0
+"""Seconds until an object is looked at again that waits for others by its own words, where the plan sees no wait."""
 NEAR = 30.0
 """Seconds; a next look farther away than this is left to the timer instead of a waiting orchestration."""
 
@@ -81,12 +84,13 @@ def make(
         lane = _due(ref, obj, entry, world, now)
         if lane is None:
             continue
-        if _hold(obj, entry, world, now):
+        wait = _wait(obj, world)
+        if _hold(entry, wait, now):
             counts["held"] += 1
             continue
         counts["due"] += 1
         lanes[lane].append(ref)
-        _start(obj, entry, world, now)
+        _start(obj, entry, world, now, wait)
     batches: dict[str, list[Ref]] = {}
     for lane, refs in lanes.items():
         size = SIZES.get(lane) or -(-len(refs) // BATCHES) or 1
@@ -159,7 +163,8 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
     requested = _request(obj) not in ("", entry.requested)
     if obj["metadata"].get("generation", 0) != entry.generation or (requested and entry.state in FAILED):
         return asked
-    if _consumed(obj, world) != entry.source or configs.digest(obj, world.configs) != entry.configs:
+    consumed, _, waited = entry.source.partition(WAITED)
+    if _consumed(obj, world) != consumed or configs.digest(obj, world.configs) != entry.configs:
         return change
     if requested and entry.state == State.READY:
         if source and now < entry.since + world.rules.spacing:
@@ -170,7 +175,9 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
         return asked
     if entry.state == State.BLOCKED:
         wait = waits_for(obj, world)
-        return None if wait is not None and _told(obj, wait) else change
+        if (wait.message if wait is not None else "") != waited:
+            return change
+        return again if wait is None and now >= entry.since + UNSEEN else None
     if entry.next is not None and now >= entry.next:
         if entry.state == State.READY:
             return check
@@ -178,10 +185,14 @@ def _due(ref: Ref, obj: dict[str, Any], entry: Entry, world: World, now: float) 
     return None
 
 
-def _hold(obj: dict[str, Any], entry: Entry, world: World, now: float) -> bool:
-    """Whether a due object waits silently for others; it then stays due. What can never be resolved is said at once."""
+def _wait(obj: dict[str, Any], world: World) -> Blocked | None:
+    """What a due object has to wait for."""
     at_once = obj["metadata"].get("deletionTimestamp") or _only_noted(obj)
-    wait = None if at_once else waits_for(obj, world)
+    return None if at_once else waits_for(obj, world)
+
+
+def _hold(entry: Entry, wait: Blocked | None, now: float) -> bool:
+    """Whether a due object waits silently for others; it then stays due. What can never be resolved is said at once."""
     if wait is None or wait.impossible:
         entry.held = False
         return False
@@ -195,17 +206,12 @@ def _hold(obj: dict[str, Any], entry: Entry, world: World, now: float) -> bool:
     return False
 
 
-def _told(obj: dict[str, Any], wait: Blocked) -> bool:
-    """Whether the status says already what the object waits for."""
-    return wait.message in ((conditions.get(obj, "Ready") or {}).get("message") or "")
-
-
-def _start(obj: dict[str, Any], entry: Entry, world: World, now: float) -> None:
+def _start(obj: dict[str, Any], entry: Entry, world: World, now: float, wait: Blocked | None) -> None:
     generation, request = int(obj["metadata"].get("generation", 0)), _request(obj)
     if entry.state in FAILED and (generation != entry.generation or request not in ("", entry.requested)):
         entry.state = ""  # its user waits: it need not queue with what has failed
     entry.generation, entry.requested = generation, request
-    entry.source = _consumed(obj, world)
+    entry.source = _consumed(obj, world) + (f"{WAITED}{wait.message}" if wait is not None else "")
     entry.configs = configs.digest(obj, world.configs)
     entry.since, entry.next, entry.held = now, None, False
 

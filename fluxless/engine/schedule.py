@@ -23,9 +23,9 @@ class Entry:
     """What the plan remembers of one object.
 
     `generation`, `requested`, `source` and `configs` are what it looked like when it was last started: `source` is the
-    artifact it was to consume, `configs` stands for the ConfigMaps and Secrets that it refers to. `next` is the time of
-    the next look without any change, in seconds since the epoch; `batch` names the batch that works on it now; `since`
-    is when it was started, or began to be held back when `held`.
+    artifact it was to consume and what it had to wait for, `configs` stands for the ConfigMaps and Secrets that it
+    refers to. `next` is the time of the next look without any change, in seconds since the epoch; `batch` names the
+    batch that works on it now; `since` is when it was started, or began to be held back when `held`.
     """
 
     generation: int = 0

@@ -64,11 +64,19 @@ class Hosted:
 
     async def status(self) -> dict[str, Any]:
         """The status of the cluster's orchestration."""
-        key = json.loads((self.env.folder / "hub" / "keys.json").read_text())["durable"]
-        url = f"{self.env.functions_url}/runtime/webhooks/durabletask/instances/sync-dev?code={key}"
-        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        async with aiohttp.ClientSession() as http, http.get(self._durable("instances/sync-dev")) as answer:
             found: dict[str, Any] = await answer.json()
             return found
+
+    async def durable(self, path: str, body: Any = None) -> int:
+        """POST to Durable's own API, as an operator may; the status of the answer."""
+        async with aiohttp.ClientSession() as http, http.post(self._durable(path), json=body) as answer:
+            return answer.status
+
+    def _durable(self, path: str) -> str:
+        key = json.loads((self.env.folder / "hub" / "keys.json").read_text())["durable"]
+        joint = "&" if "?" in path else "?"
+        return f"{self.env.functions_url}/runtime/webhooks/durabletask/{path}{joint}code={key}"
 
     def log(self) -> str:
         """What the host has written."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fluxless.engine import plan as plans
-from fluxless.engine.plan import HOLD, NEAR, Plan
+from fluxless.engine.plan import HOLD, NEAR, UNSEEN, Plan
 from fluxless.engine.schedule import Schedule
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.world import Ref, Rules, World
@@ -315,3 +315,22 @@ def test_what_the_selector_leaves_to_others_is_read_and_not_worked_on() -> None:
     rest, one = Clockwork(), Clockwork()
     assert rest.started(replace(found, rules=Rules(selector="!sharding.fluxcd.io/key"))) == ["G/repo", "K/a"]
     assert one.started(replace(found, rules=Rules(selector="sharding.fluxcd.io/key=shard1"))) == ["K/b"]
+
+
+def test_a_wait_that_the_status_tells_in_words_of_its_own_is_told_once() -> None:
+    """A HelmChart without its repository says so in Flux's words; it must not be started again and again for that."""
+    chart = release("c") | {"kind": "HelmChart"}
+    chart["spec"] = {"sourceRef": {"kind": "HelmRepository", "name": "gone"}}
+    chart["status"] = {"conditions": [{"type": "Ready", "status": "False", "message": "failed to get source"}]}
+    clock, found = Clockwork(), world(chart)
+    clock.started(found)
+    assert clock.run(found, T + HOLD, State.BLOCKED, None) == ["H/c"]
+    for seconds in range(1, 600):
+        assert clock.started(found, T + HOLD + seconds) == []
+
+
+def test_what_the_plan_sees_no_wait_for_is_looked_at_now_and_then() -> None:
+    clock, found = Clockwork(), world(source(), kustomization("a"))
+    clock.run(found, T, State.BLOCKED, None)
+    assert clock.started(found, T + UNSEEN - 1) == []
+    assert clock.started(found, T + UNSEEN) == ["K/a"]
