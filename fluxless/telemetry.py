@@ -17,6 +17,7 @@ from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.auth.identity import blocking
+from fluxless.auth.purposes import MONITOR, Purpose
 
 log = logging.getLogger("fluxless.telemetry")
 NAME = "fluxless"
@@ -111,11 +112,18 @@ class Tracer:
         self._resource = Resource({SERVICE_NAME: NAME})
         exporter = AzureMonitorTraceExporter(
             connection_string=self._connection,
-            credential=blocking(self._client_id or None),
+            credential=blocking(*self._meant(), self._client_id or None),
             tracer_provider=TracerProvider(resource=self._resource),
             disable_offline_storage=True,
         )
         self._processor = BatchSpanProcessor(exporter)
+
+    def _meant(self) -> tuple[Purpose, str]:
+        """What tokens are asked for, and who gets them: as the connection string says, in sovereign clouds another."""
+        said = dict(part.partition("=")[::2] for part in self._connection.split(";"))
+        audience = said.get("AADAudience", "")
+        purpose = MONITOR._replace(scope=f"{audience}/.default") if audience else MONITOR
+        return purpose, said.get("IngestionEndpoint") or "https://dc.services.visualstudio.com"
 
     def _readable(self, span: Span) -> Any:
         from opentelemetry.sdk.trace import ReadableSpan

@@ -54,6 +54,7 @@ def engine() -> Engine:
     from fluxless.artifacts.cache import ArtifactCache
     from fluxless.engine.engine import Engine
     from fluxless.kube.connect import read_clusters
+    from fluxless.reconcile.remotes import Remotes
     from fluxless.reconcile.services import Services
 
     chosen = reconciliation.read()
@@ -61,7 +62,7 @@ def engine() -> Engine:
     store = open_store()
     folder = Path(settings.CACHE_FOLDER.read() or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"
     cache = ArtifactCache(store, folder, foreign=settings.EXTERNAL_ARTIFACTS.on())
-    return Engine(clusters, Services(store, cache, chosen), _tracer())
+    return Engine(clusters, Services(store, cache, chosen, remotes=Remotes(clusters)), _tracer())
 
 
 def _tracer() -> Tracer | None:
@@ -84,8 +85,10 @@ def open_store() -> Store:
         return AzureStore.from_connection_string(connection, container)
     if url := settings.BLOB_ACCOUNT_URL.read():
         from fluxless.auth.identity import credential
+        from fluxless.auth.purposes import STORE
 
-        return AzureStore.from_account_url(url, container, credential(settings.IDENTITY_CLIENT_ID.read() or None).sdk)
+        own = credential(settings.IDENTITY_CLIENT_ID.read() or None).pinned(STORE, url)
+        return AzureStore.from_account_url(url, container, own)
     raise Problem(
         Failure(
             FailureClass.INTERNAL,

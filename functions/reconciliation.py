@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from functions import settings
-from functions.settings import listed
+from functions.settings import AppSetting, listed
 
 if TYPE_CHECKING:
     from fluxless.reconcile.services import Settings
@@ -34,8 +34,30 @@ def read() -> Settings:
         sops_age_secret=_sops_age_secret(),
         object_level_identity=settings.OBJECT_LEVEL_IDENTITY.on(),
         identity_client_id=settings.IDENTITY_CLIENT_ID.read(),
-        acr_suffixes=tuple(listed(settings.ACR_SUFFIXES.read())),
+        ruling_identities=_ruling_identities(),
+        default_kubeconfig_service_account=_own_identity(settings.DEFAULT_KUBECONFIG_SERVICE_ACCOUNT),
+        default_decryption_service_account=_own_identity(settings.DEFAULT_DECRYPTION_SERVICE_ACCOUNT),
     )
+
+
+def _ruling_identities() -> frozenset[str]:
+    """Client ids that no object may choose. Without an identity for sources, that of the app reads them as well."""
+    from fluxless.auth.purposes import added
+    from fluxless.kube.connect import read_clusters
+
+    added()  # a wrong entry is told at the start
+    sources = settings.SOURCE_IDENTITY_CLIENT_ID.read()
+    given = {settings.IDENTITY_CLIENT_ID.read()} if sources else set()
+    for config in read_clusters(settings.CLUSTERS.read()).values() if settings.CLUSTERS.read() else ():
+        given |= {config.client_id, config.open_as}
+    return frozenset(client.lower() for client in given if client and client != sources)
+
+
+def _own_identity(setting: AppSetting) -> str:
+    """An account that is federated with an identity: Flux refuses to start without the gate as well."""
+    if setting.read() and not settings.OBJECT_LEVEL_IDENTITY.on():
+        raise setting.wrong("needs the identities of objects", "set FLUXLESS_OBJECT_LEVEL_IDENTITY to true")
+    return setting.read()
 
 
 def trace_share() -> float:

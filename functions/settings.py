@@ -53,7 +53,9 @@ CLUSTERS = AppSetting(
     (
         'required: JSON list of clusters: `[{"name": "prod", "resourceId": '
         '"/subscriptions/…/managedClusters/prod"}]`; instead of `resourceId` a `kubeconfig` (path of a file) or '
-        "`kubeconfigInline` (its text); optional `clientId` of the identity to use for this cluster"
+        "`kubeconfigInline` (its text); optional `clientId` of the identity to use for this cluster, `mayOpen`, a list "
+        "of names or resource ids of clusters that its objects may open as the app by `kubeConfig.configMapRef`, and "
+        "`openAs`, the client id of the identity that opens those"
     ),
 )
 BLOB_ACCOUNT_URL = AppSetting(
@@ -75,6 +77,14 @@ IDENTITY_CLIENT_ID = AppSetting(
     "FLUXLESS_IDENTITY_CLIENT_ID",
     "",
     "client id of the user-assigned identity; empty means the system-assigned one",
+)
+SOURCE_IDENTITY_CLIENT_ID = AppSetting(
+    "FLUXLESS_SOURCE_IDENTITY_CLIENT_ID",
+    "",
+    (
+        "recommended: client id of a user-assigned identity that reads sources and opens vaults for objects, and has "
+        "no right over clusters or the app's storage; empty means the app's own does"
+    ),
 )
 GITHUB_WEBHOOK_SECRET = AppSetting(
     "FLUXLESS_GITHUB_WEBHOOK_SECRET",
@@ -146,6 +156,22 @@ DEFAULT_SERVICE_ACCOUNT = AppSetting(
     "FLUXLESS_DEFAULT_SERVICE_ACCOUNT",
     "",
     "whom a Kustomization without `serviceAccountName` impersonates; set it where tenants share a cluster",
+)
+DEFAULT_KUBECONFIG_SERVICE_ACCOUNT = AppSetting(
+    "FLUXLESS_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT",
+    "",
+    (
+        "Flux's `--default-kubeconfig-service-account`: the account, in the object's namespace, whose identity opens "
+        "the cluster of a `kubeConfig.configMapRef` without `serviceAccountName`"
+    ),
+)
+DEFAULT_DECRYPTION_SERVICE_ACCOUNT = AppSetting(
+    "FLUXLESS_DEFAULT_DECRYPTION_SERVICE_ACCOUNT",
+    "",
+    (
+        "Flux's `--default-decryption-service-account`: the account, in the object's namespace, whose identity opens "
+        "vaults for a `decryption` without `serviceAccountName`"
+    ),
 )
 WATCH_LABEL_SELECTOR = AppSetting(
     "FLUXLESS_WATCH_LABEL_SELECTOR",
@@ -269,6 +295,15 @@ ACR_SUFFIXES = AppSetting(
     "FLUXLESS_ACR_SUFFIXES",
     ".azurecr.io,.azurecr.cn,.azurecr.de,.azurecr.us",
     "what the host of a registry ends in, for `provider: azure`",
+)
+TOKEN_HOSTS = AppSetting(
+    "FLUXLESS_TOKEN_HOSTS",
+    "",
+    (
+        "hosts of your own that may see tokens of Entra, besides Azure's: `storage=.blob.corp.example` with commas "
+        "between, for `storage`, `devops`, `vault`, `eventhubs`, `aks`, `monitor` and `publishing` "
+        "([identity walls](decisions/identity-walls.md))"
+    ),
 )
 CACHE_FOLDER = AppSetting(
     "FLUXLESS_CACHE_FOLDER",

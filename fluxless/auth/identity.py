@@ -1,65 +1,105 @@
-"""Who we are in Azure: the only room that imports azure.identity. `connect.py` and the blob store ask it for tokens."""
+"""Who we are in Azure: the only room that imports azure.identity.
+
+Nobody gets a credential that is good for everything. A token is had by naming what it is for and the URL that will
+carry it (`Identity.token`); Azure's own clients get a credential that knows one scope (`Identity.pinned`), whatever a
+server's challenge asks for. Which hosts may see what, `purposes.py` says.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.auth.purposes import ENTRA, STORAGE, HostRefused, Purpose, admit, is_own_store
+from fluxless.transport import Proxy, Tls
+
+SOURCE_IDENTITY = "FLUXLESS_SOURCE_IDENTITY_CLIENT_ID"
 
 
-class Resource(NamedTuple):
-    """What tokens are asked for, and what they are good for only with."""
+class Pinned:
+    """What Azure's own clients take: it gives tokens for one scope, whatever scope, tenant and claims are asked for,
+    since clients ask for what a server's challenge names. A server that wants another token than the one that is meant
+    for it refuses this one. Whoever made the identity closes it.
+    """
 
-    scope: str
-    role: str
+    def __init__(self, sdk: Any, scope: str) -> None:
+        self._sdk = sdk
+        self._scope = scope
+
+    async def get_token(self, *_: str, **__: Any) -> Any:
+        """The SDK's AccessToken."""
+        return await self._sdk.get_token(self._scope)
+
+    async def close(self) -> None:
+        """Nothing: the identity is somebody else's."""
+
+    async def __aenter__(self) -> Pinned:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Likewise."""
 
 
-MANAGEMENT = Resource(
-    "https://management.azure.com/.default", "Azure Kubernetes Service Cluster User Role on the cluster"
-)
-ACR = Resource("https://containerregistry.azure.net/.default", "AcrPull on the registry")
-AKS = Resource(
-    "6dae42f8-4368-4678-94ff-3960e28e3630/.default", "Azure Kubernetes Service RBAC Cluster Admin on the cluster"
-)
-AZURE_DEVOPS = Resource(
-    "499b84ac-1321-427f-aa17-267ca6975798/.default", "read access to the repository in Azure DevOps"
-)
-EVENT_HUBS = Resource("https://eventhubs.azure.net/.default", "Azure Event Hubs Data Sender on the event hub")
-ROLES = {resource.scope: resource.role for resource in (MANAGEMENT, ACR, AKS, AZURE_DEVOPS, EVENT_HUBS)}
-"""The GUIDs are those of AKS and Azure DevOps in every tenant; ARM is asked for kubeconfigs alone. Storage, vault and
-monitoring are asked by Azure's own clients, whose callers name the role."""
+class PinnedBlocking:
+    """The same for libraries that send from a thread of their own."""
+
+    def __init__(self, sdk: Any, scope: str) -> None:
+        self._sdk = sdk
+        self._scope = scope
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        """The SDK's AccessToken."""
+        return self._sdk.get_token(self._scope)
 
 
 class Identity:
-    """A credential. `sdk` is what Azure's own clients take; its tokens are cached and refreshed by azure-identity.
+    """Somebody whom Entra gives tokens, which azure-identity caches and refreshes.
 
-    `name` tells identities apart, for errors and for caches of what they have earned elsewhere.
+    `name` tells identities apart, for errors and for caches of what they have earned elsewhere. One that `rules` may be
+    that of the app itself, which can do more than read sources.
     """
 
-    def __init__(self, sdk: Any, name: str = "app") -> None:
-        self.sdk = sdk
+    def __init__(self, sdk: Any, name: str = "app", *, rules: bool = False) -> None:
+        self._sdk = sdk
         self.name = name
+        self.rules = rules
 
-    async def token(self, scope: str) -> str:
-        """An access token for a scope such as `<app id>/.default`. Raises `Problem`."""
+    def admit(self, purpose: Purpose, url: str, *, tls: Tls | None = None, proxy: Proxy | None = None) -> None:
+        """Return if this URL may carry a token of this purpose. Raises `HostRefused`."""
+        admit(purpose, url, tls=tls, proxy=proxy)
+        if self.rules and purpose is STORAGE and is_own_store(url):
+            step = f"keep it in another storage account, or give sources an identity of their own by {SOURCE_IDENTITY}"
+            raise HostRefused(purpose, "the storage account is that of the app, where artifacts of everybody are", step)
+
+    async def token(self, purpose: Purpose, url: str, *, tls: Tls | None = None, proxy: Proxy | None = None) -> str:
+        """An access token for a purpose, to be sent to this URL, with this TLS through this proxy. Raises `Problem`."""
         from azure.core.exceptions import AzureError
 
+        self.admit(purpose, url, tls=tls, proxy=proxy)
         try:
-            return str((await self.sdk.get_token(scope)).token)
+            return str((await self._sdk.get_token(purpose.scope)).token)
         except AzureError as error:
             words = str(error).splitlines()
-            role = ROLES.get(scope)
             step = "give the app a managed identity, and its client id in FLUXLESS_IDENTITY_CLIENT_ID"
             raise Problem(
                 Failure(
                     FailureClass.FORBIDDEN,
-                    f"no Entra token for {scope} as {self.name}: {words[0] if words else type(error).__name__}",
-                    next_step=f"{step}; that identity needs {role}" if role else step,
+                    f"no Entra token for {purpose.scope} as {self.name}: {words[0] if words else type(error).__name__}",
+                    next_step=f"{step}; that identity needs {purpose.role}",
                 )
             ) from error
+
+    def pinned(self, purpose: Purpose, url: str, *, proxy: Proxy | None = None) -> Pinned:
+        """What a client of Azure's takes that speaks to this URL, by TLS of its own. Raises `HostRefused`."""
+        self.admit(purpose, url, proxy=proxy)
+        return Pinned(self._sdk, purpose.scope)
+
+    async def close(self) -> None:
+        """Give back its connections."""
+        await self._sdk.close()
 
 
 @lru_cache(maxsize=8)
@@ -67,14 +107,26 @@ def credential(client_id: str | None = None) -> Identity:
     """The identity of the app where there is one, else what the developer is logged in with. Raises `Problem`."""
     from azure.identity import aio
 
-    return Identity(_chosen(aio, client_id), f"app/{client_id or ''}")
+    return Identity(_chosen(aio, client_id), f"app/{client_id or ''}", rules=_rules(client_id))
 
 
-def blocking(client_id: str | None = None) -> Any:
-    """The same for libraries that send from a thread of their own. Raises `Problem`."""
+def of_sources(client_id: str) -> Identity:
+    """By whom sources are read and vaults asked: an identity of their own where the app setting names one, else the
+    app's, whose client id is given.
+    """
+    return credential(os.environ.get(SOURCE_IDENTITY, "") or client_id or None)
+
+
+def _rules(client_id: str | None) -> bool:
+    return not client_id or client_id != os.environ.get(SOURCE_IDENTITY, "")
+
+
+def blocking(purpose: Purpose, url: str, client_id: str | None = None) -> PinnedBlocking:
+    """The app's identity for libraries that send from a thread of their own. Raises `Problem`."""
     import azure.identity
 
-    return _chosen(azure.identity, client_id)
+    admit(purpose, url, tls=None, proxy=None)
+    return PinnedBlocking(_chosen(azure.identity, client_id), purpose.scope)
 
 
 def _chosen(sdk: Any, client_id: str | None) -> Any:
@@ -95,15 +147,16 @@ def _chosen(sdk: Any, client_id: str | None) -> Any:
 
 
 def federated(token: str, client_id: str, tenant_id: str, name: str) -> Identity:
-    """The identity that trusts a token of a service account of the cluster (AZ-2). The caller closes its `sdk`."""
+    """The identity that trusts a token of a service account of the cluster (AZ-2). The caller closes it."""
     from azure.identity.aio import ClientAssertionCredential
 
     return Identity(ClientAssertionCredential(tenant_id, client_id, lambda: token), name)
 
 
-def of_secret(data: Mapping[str, bytes]) -> Identity | None:
+def of_secret(data: Mapping[str, bytes], ruling: frozenset[str] = frozenset()) -> Identity | None:
     """The identity that a Secret names (AZ-10): a service principal with `clientSecret` or `clientCertificate`, or by
-    `clientId` alone a managed identity; None when it names none. The caller closes its `sdk`. Raises ValueError.
+    `clientId` alone a managed identity of the app, but none of the `ruling` ones; None when it names none. The caller
+    closes it. Raises ValueError, and `HostRefused` for an `authorityHost` that is not Entra.
     """
     from azure.identity.aio import CertificateCredential, ClientSecretCredential, ManagedIdentityCredential
 
@@ -111,7 +164,10 @@ def of_secret(data: Mapping[str, bytes]) -> Identity | None:
         return data.get(key, b"").decode(errors="replace").strip()
 
     client, tenant = text("clientId"), text("tenantId")
-    options: dict[str, Any] = {"authority": text("authorityHost")} if text("authorityHost") else {}
+    options: dict[str, Any] = {}
+    if authority := text("authorityHost"):
+        admit(ENTRA, authority if "://" in authority else f"https://{authority}", tls=None, proxy=None)
+        options["authority"] = authority
     if client and tenant and text("clientSecret"):
         return Identity(ClientSecretCredential(tenant, client, text("clientSecret"), **options), f"{tenant}/{client}")
     if client and tenant and data.get("clientCertificate"):
@@ -130,5 +186,7 @@ def of_secret(data: Mapping[str, bytes]) -> Identity | None:
             raise ValueError(f"has a clientCertificate that cannot be read: {error}") from None
         return Identity(credential, f"{tenant}/{client}")
     if client:
-        return Identity(ManagedIdentityCredential(client_id=client), f"managed/{client}")
+        if client.lower() in ruling:
+            raise ValueError("names by clientId an identity that rules clusters, which objects may not choose")
+        return Identity(ManagedIdentityCredential(client_id=client), f"managed/{client}", rules=_rules(client))
     return None

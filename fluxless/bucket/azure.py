@@ -35,7 +35,12 @@ class AzureContainer:
         self._name = container
         parts = urlsplit(endpoint)
         url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{container}"))
-        options: dict[str, Any] = {"retry_total": 2, "connection_timeout": min(timeout, 10.0), "read_timeout": timeout}
+        options: dict[str, Any] = {
+            "retry_total": 2,
+            "permit_redirects": False,
+            "connection_timeout": min(timeout, 10.0),
+            "read_timeout": timeout,
+        }
         if proxy is not None:
             options["proxies"] = {"http": proxy.url, "https": proxy.url}
         try:

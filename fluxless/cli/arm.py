@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fluxless.auth.identity import MANAGEMENT, blocking
+from fluxless.auth.identity import blocking
+from fluxless.auth.purposes import MANAGEMENT, PUBLISHING, Purpose, admit
 from fluxless.cli import publishing
 from fluxless.cli.refusals import failed, of_sdk, problem
 from fluxless.kube.connect import management
@@ -52,8 +53,8 @@ class Azure:
         scm: Callable[[str], str] = lambda host: f"https://{host.replace('.', '.scm.', 1)}",
     ) -> None:
         self._subscription = subscription
-        self._credential = blocking()
         self._arm, self._plain = management()
+        self._credential = blocking(MANAGEMENT, self._arm)
         self._app = app
         self._scm = scm
 
@@ -85,7 +86,8 @@ class Azure:
 
     async def publish(self, host: str, package: Path, within: float) -> None:
         """Upload the package, and wait until its Python packages are installed (`publishing.py`). Raises `Problem`."""
-        await publishing.publish(self._scm(host), await self._token(), package, within)
+        scm = self._scm(host)
+        await publishing.publish(scm, await self._token(PUBLISHING, scm), package, within)
 
     async def keys(self, group: str, app: str) -> tuple[str, str]:
         """The master key and a function key of the app. Raises `Problem`."""
@@ -93,7 +95,7 @@ class Azure:
 
         path = f"/subscriptions/{self._subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{app}"
         url = f"{self._arm}{path}/host/default/listkeys?api-version={WEB}"
-        headers = {"Authorization": f"Bearer {await self._token()}"}
+        headers = {"Authorization": f"Bearer {await self._token(MANAGEMENT, url)}"}
         try:
             async with session(timeout=KEYS_WITHIN) as http, http.post(url, headers=headers) as answer:
                 status, found = answer.status, await answer.json(content_type=None)
@@ -138,13 +140,14 @@ class Azure:
         except AzureError as error:
             raise of_sdk(error) from error
 
-    async def _token(self) -> str:
+    async def _token(self, purpose: Purpose, url: str) -> str:
         from azure.core.exceptions import AzureError
 
+        admit(purpose, url, tls=None, proxy=None)
         try:
-            return str((await asyncio.to_thread(self._credential.get_token, MANAGEMENT.scope)).token)
+            return str((await asyncio.to_thread(self._credential.get_token, purpose.scope)).token)
         except AzureError as error:
-            text = f"no Entra token for {MANAGEMENT.scope}: {str(error).splitlines()[0]}"
+            text = f"no Entra token for {purpose.scope}: {str(error).splitlines()[0]}"
             raise problem(text, "run `az login`") from error
 
 

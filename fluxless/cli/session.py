@@ -51,8 +51,10 @@ class Session:
             return AzureStore.from_connection_string(self.blob_connection, self.blob_container)
         if self.blob_account_url:
             from fluxless.auth.identity import credential
+            from fluxless.auth.purposes import STORE
 
-            return AzureStore.from_account_url(self.blob_account_url, self.blob_container, credential().sdk)
+            own = credential().pinned(STORE, self.blob_account_url)
+            return AzureStore.from_account_url(self.blob_account_url, self.blob_container, own)
         raise Problem(
             Failure(
                 FailureClass.INTERNAL,

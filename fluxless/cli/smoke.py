@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fluxless.api.failure import Problem
-from fluxless.auth.identity import AKS
+from fluxless.auth.purposes import AKS
 from fluxless.cli.check import OVERDUE
 
 PAUSE = 5.0

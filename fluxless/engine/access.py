@@ -15,7 +15,8 @@ from typing import Any
 
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
-from fluxless.auth.identity import ACR, AKS, MANAGEMENT, Identity
+from fluxless.auth.identity import Identity
+from fluxless.auth.purposes import ACR, AKS, MANAGEMENT, host_of, hosts_of, listed
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import KubeconfigRefused
 from fluxless.kube.errors import Forbidden, NoSuchKind
@@ -73,7 +74,6 @@ async def report(
     seen: Callable[[str], Awaitable[World | None]],
     hosts: Iterable[str],
     identity: Callable[[], Identity],
-    suffixes: tuple[str, ...],
 ) -> dict[str, Any]:
     """`{clusters, registries}` as JSON: the named clusters, the given registries, and those that the clusters' objects
     pull from. `seen` gives a cluster's objects, or None when it does not answer.
@@ -85,11 +85,11 @@ async def report(
                 world = await seen(name)
         except TimeoutError:
             return []  # the cluster's own finding says so
-        return named(world.objects.values(), suffixes) if world is not None else []
+        return named(world.objects.values()) if world is not None else []
 
     async def of_registries() -> list[Finding]:
         found = await asyncio.gather(*map(pulled_from, names))
-        return await registries(dict.fromkeys([*hosts, *chain.from_iterable(found)]), identity, suffixes)
+        return await registries(dict.fromkeys([*hosts, *chain.from_iterable(found)]), identity)
 
     of_clusters, reached = await asyncio.gather(clusters(names, connect), of_registries())
     return {
@@ -103,7 +103,7 @@ async def clusters(names: Iterable[str], connect: Callable[[str], Awaitable[Clus
     return list(await asyncio.gather(*(_within(name, _cluster(name, connect)) for name in names)))
 
 
-def named(objects: Iterable[Mapping[str, Any]], suffixes: tuple[str, ...]) -> list[str]:
+def named(objects: Iterable[Mapping[str, Any]]) -> list[str]:
     """Hosts of Azure's registries that objects pull from as the identity of the app itself, each once. Suspended ones
     pull nothing.
     """
@@ -118,21 +118,24 @@ def named(objects: Iterable[Mapping[str, Any]], suffixes: tuple[str, ...]) -> li
             repository, _ = parse(str(spec.get("url") or ""))
         except InvalidReference:
             continue  # its own condition says so
-        if repository.of_azure(suffixes):
+        if _of_azure(repository.host):
             found[repository.host] = None
     return list(found)
 
 
-async def registries(
-    hosts: Iterable[str], identity: Callable[[], Identity], suffixes: tuple[str, ...]
-) -> list[Finding]:
+def _of_azure(host: str) -> bool:
+    return bool(HOST.match(host)) and listed(ACR, host_of(f"https://{host}"))
+
+
+async def registries(hosts: Iterable[str], identity: Callable[[], Identity]) -> list[Finding]:
     """Whether each gives the identity a token that may pull. Only hosts with a suffix of Azure's registries are asked:
     no token goes to anybody else.
     """
 
     async def look(host: str) -> Finding:
-        if not HOST.match(host) or not host.partition(":")[0].endswith(suffixes):
-            return Finding(host[:100], False, f"is no Azure container registry: its name ends in {', '.join(suffixes)}")
+        if not _of_azure(host):
+            words = f"is no Azure container registry: its name ends in {', '.join(hosts_of(ACR))}"
+            return Finding(host[:100], False, words)
         return await _within(host, _registry(host, identity))
 
     return list(await asyncio.gather(*(look(host) for host in hosts)))

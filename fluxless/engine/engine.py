@@ -20,7 +20,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
-from fluxless.auth.identity import credential
+from fluxless.auth.identity import of_sources
 from fluxless.engine import access, exposition, housekeeping, telling
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
@@ -255,8 +255,7 @@ class Engine:
                 self.cluster,
                 self._seen,
                 registries,
-                lambda: credential(settings.identity_client_id or None),
-                settings.acr_suffixes,
+                lambda: of_sources(settings.identity_client_id),
             ),
         )
         return {"heartbeat": silence if math.isfinite(silence) else None, **found}

@@ -16,13 +16,17 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.auth.purposes import AKS, MANAGEMENT
 from fluxless.kube import kubeconfig
 from fluxless.kube.client import AT_ONCE, Cluster
-from fluxless.kube.kubeconfig import Connection, KubeconfigProblem
+from fluxless.kube.kubeconfig import Connection, Files, KubeconfigProblem
 from fluxless.transport import proxied
+
+if TYPE_CHECKING:
+    from fluxless.auth.identity import Identity
 
 NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 RESOURCE_ID = re.compile(
@@ -45,8 +49,31 @@ class ClusterConfig:
     client_id: str = ""
     context: str = ""
     """Of the kubeconfig; the CLI sets it."""
-    verify_tls: bool = False
-    """Whether `insecure-skip-tls-verify` of the kubeconfig is overruled: for kubeconfigs that tenants bring."""
+    may_open: frozenset[str] = frozenset()
+    """Resource ids, in lower case, of clusters that objects of this one may open as the app (CM-16)."""
+    open_as: str = ""
+    """Client id of the identity that opens those; empty for the app's."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Brought:
+    """A kubeconfig that an object brings. It names no files, runs nothing, and skips no check of certificates."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Named:
+    """An AKS cluster that an object names, and who opens it: `who` tells identities apart, `identity` gives it, and is
+    closed with the connection where it is `lent` to nobody else.
+    """
+
+    name: str
+    resource_id: str
+    who: str
+    identity: Callable[[], Awaitable[Identity]]
+    lent: bool = True
 
 
 class ConfigProblem(Problem):
@@ -74,7 +101,7 @@ def read_clusters(text: str) -> dict[str, ClusterConfig]:
             raise ConfigProblem(f"{name!r} is no name for a cluster (lower-case letters, digits and dashes)")
         if name in found:
             raise ConfigProblem(f"the name {name!r} stands twice")
-        unknown = sorted(set(entry) - {"name", "clientId", *WAYS})
+        unknown = sorted(set(entry) - {"name", "clientId", "mayOpen", "openAs", *WAYS})
         if unknown:
             raise ConfigProblem(f"cluster {name!r} has unknown field(s) {', '.join(unknown)}")
         given = [way for way in WAYS if entry.get(way)]
@@ -89,8 +116,24 @@ def read_clusters(text: str) -> dict[str, ClusterConfig]:
             kubeconfig_inline=str(entry.get("kubeconfigInline") or ""),
             resource_id=resource_id,
             client_id=str(entry.get("clientId") or ""),
+            open_as=str(entry.get("openAs") or ""),
         )
-    return found
+    return {
+        name: replace(config, may_open=_may_open(name, entry.get("mayOpen") or [], found))
+        for entry, (name, config) in zip(entries, found.items(), strict=True)
+    }
+
+
+def _may_open(name: str, given: Any, known: Mapping[str, ClusterConfig]) -> frozenset[str]:
+    """By name of a cluster of the setting, or by resource id."""
+    if not isinstance(given, list):
+        raise ConfigProblem(f"cluster {name!r}: mayOpen must be a list of names or resource ids of clusters")
+    wanted = [known[str(one)].resource_id if str(one) in known else str(one) for one in given]
+    for one, resource_id in zip(given, wanted, strict=True):
+        if not RESOURCE_ID.match(resource_id):
+            words = f"cluster {name!r}: mayOpen has {one!r}, which is no cluster with a resourceId"
+            raise ConfigProblem(words)
+    return frozenset(resource_id.lower() for resource_id in wanted)
 
 
 class KubeconfigRefused(Problem):
@@ -104,21 +147,38 @@ def management() -> tuple[str, dict[str, Any]]:
 
 
 async def connect(config: ClusterConfig) -> Cluster:
-    """Open a cluster; nothing is sent to its API server yet. Raises `Problem`."""
+    """Open a cluster of the app settings or the command line; nothing is sent to its API server yet. Raises
+    `Problem`.
+    """
     if config.resource_id:
-        return await _connect_aks(config)
+        from fluxless.auth.identity import credential
+
+        client_id = config.client_id or os.environ.get("FLUXLESS_IDENTITY_CLIENT_ID") or None
+        return await _connect_aks(config.name, config.resource_id, credential(client_id))
     where = f"of cluster {config.name!r}"
     if config.kubeconfig_inline:
-        connection = await asyncio.to_thread(kubeconfig.parse, config.kubeconfig_inline, where)
-        return await _open(config.name, replace(connection, insecure=connection.insecure and not config.verify_tls))
+        text, files = config.kubeconfig_inline, Files(Path())
+        return await _open(config.name, await asyncio.to_thread(kubeconfig.parse, text, where, files=files))
     path = Path(config.kubeconfig)
     try:
         text = await asyncio.to_thread(path.read_text)
     except OSError as error:
         step = "give the path of a readable file"
         raise KubeconfigProblem(where, f"{path} cannot be read ({error.strerror})", step) from None
-    connection = await asyncio.to_thread(kubeconfig.parse, text, where, folder=path.parent, context=config.context)
+    files = Files(path.parent)
+    connection = await asyncio.to_thread(kubeconfig.parse, text, where, files=files, context=config.context)
     return await _open(config.name, connection)
+
+
+async def connect_brought(brought: Brought) -> Cluster:
+    """Open the cluster of a kubeconfig that an object brings, likewise. Raises `Problem`."""
+    connection = await asyncio.to_thread(kubeconfig.parse, brought.text, f"of cluster {brought.name!r}")
+    return await _open(brought.name, replace(connection, insecure=False))
+
+
+async def connect_named(named: Named, identity: Identity) -> Cluster:
+    """Open the AKS cluster that an object names, likewise. Raises `Problem`."""
+    return await _connect_aks(named.name, named.resource_id, identity)
 
 
 async def _open(name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None) -> Cluster:
@@ -164,23 +224,23 @@ def _authorization(connection: Connection) -> Callable[[], Awaitable[str]]:
     return header
 
 
-async def _connect_aks(config: ClusterConfig) -> Cluster:
+async def _connect_aks(name: str, resource_id: str, identity: Identity) -> Cluster:
     """Ask ARM for the user kubeconfig, and put an Entra token in the place of its exec plugin (azure-facts C)."""
-    from fluxless.auth.identity import credential
-
-    where = f"of AKS cluster {config.name!r}"
-    identity = credential(config.client_id or os.environ.get("FLUXLESS_IDENTITY_CLIENT_ID") or None)
-    text = await _user_kubeconfig(config, identity)
+    where = f"of AKS cluster {name!r}"
+    text = await _user_kubeconfig(name, resource_id, identity)
     server, cluster, user = kubeconfig.sections(text, where)
     server_id = _server_id(user)
     if not server_id:
-        return await _open(config.name, kubeconfig.parse(text, where))
+        return await _open(name, kubeconfig.parse(text, where))
+    if f"{server_id}/.default" != AKS.scope:
+        step = "let the cluster use Entra integration that AKS manages"
+        raise KubeconfigProblem(where, f"its Entra application {server_id!r} is not that of AKS", step)
     ca = base64.b64decode(str(cluster.get("certificate-authority-data") or ""))
 
     async def token() -> str:
-        return f"Bearer {await identity.token(f'{server_id}/.default')}"
+        return f"Bearer {await identity.token(AKS, server)}"  # the authority is ARM's word, nobody else's
 
-    return await _open(config.name, Connection(server=server, ca=ca), token)
+    return await _open(name, Connection(server=server, ca=ca), token)
 
 
 def _server_id(user: Mapping[str, Any]) -> str:
@@ -192,35 +252,31 @@ def _server_id(user: Mapping[str, Any]) -> str:
     return next((value for flag, value in itertools.pairwise(arguments) if flag == "--server-id"), "")
 
 
-async def _user_kubeconfig(config: ClusterConfig, identity: Any) -> str:
+async def _user_kubeconfig(name: str, resource_id: str, identity: Identity) -> str:
     from azure.core.exceptions import AzureError
     from azure.mgmt.containerservice.aio import ContainerServiceClient
 
-    from fluxless.auth.identity import MANAGEMENT
-
-    match = RESOURCE_ID.match(config.resource_id)
+    match = RESOURCE_ID.match(resource_id)
     if match is None:
-        raise ConfigProblem(f"cluster {config.name!r}: resourceId is not that of a managed cluster")
+        raise ConfigProblem(f"cluster {name!r}: resourceId is not that of a managed cluster")
     arm, options = management()
     try:
         async with ContainerServiceClient(
-            identity.sdk, match["subscription"], base_url=arm, credential_scopes=[MANAGEMENT.scope]
+            identity.pinned(MANAGEMENT, arm), match["subscription"], base_url=arm, credential_scopes=[MANAGEMENT.scope]
         ) as client:
             answer = await client.managed_clusters.list_cluster_user_credentials(
                 match["group"], match["name"], format="exec", **options
             )
     except AzureError as error:
-        raise _not_had(config.name, error) from error
+        raise _not_had(name, error) from error
     found = answer.kubeconfigs or []
     if not found:
-        raise Problem(Failure(FailureClass.INTERNAL, f"ARM gave no kubeconfig for AKS cluster {config.name!r}"))
+        raise Problem(Failure(FailureClass.INTERNAL, f"ARM gave no kubeconfig for AKS cluster {name!r}"))
     return bytes(found[0].value or b"").decode()
 
 
 def _not_had(name: str, error: Any) -> Problem:
     """Of an error of Azure's client. Only a refusal is cured by a role: not a missing identity, cluster or network."""
-    from fluxless.auth.identity import MANAGEMENT
-
     said = str(getattr(error, "message", "") or error).splitlines()
     words = f"the kubeconfig of AKS cluster {name!r} cannot be had: {said[0] if said else type(error).__name__}"
     match getattr(error, "status_code", None):

@@ -1,5 +1,6 @@
 """Reads kubeconfigs: what a cluster's address is and how to prove who we are. Runs nothing: exec plugins and auth
-providers are refused, since a kubeconfig may come from anybody. Pure but for the files that a kubeconfig names.
+providers are refused, since a kubeconfig may come from anybody. Files are read for who brings `Files` to read them by:
+the app's settings and people at a command line, never objects of a cluster.
 """
 
 from __future__ import annotations
@@ -39,10 +40,9 @@ class Connection:
     server_name: str = ""
 
 
-def parse(text: str, where: str, *, folder: Path | None = None, context: str = "") -> Connection:
-    """The connection of a context, the current one unless named; relative paths count from `folder`.
-
-    Raises `KubeconfigProblem`.
+def parse(text: str, where: str, *, files: Files | None = None, context: str = "") -> Connection:
+    """The connection of a context, the current one unless named. Raises `KubeconfigProblem`, also for a path where
+    there are no `files`.
     """
     server, cluster, user = sections(text, where, context)
     if "exec" in user or "auth-provider" in user:
@@ -52,14 +52,14 @@ def parse(text: str, where: str, *, folder: Path | None = None, context: str = "
             f"the user runs an exec plugin{f' ({plugin})' if plugin else ''}, which is refused",
             "use a kubeconfig with a token or a client certificate, or give the resourceId of an AKS cluster",
         )
-    read = _Reader(where, folder)
+    read = _Reader(where, files)
     return Connection(
         server=server,
         ca=read.data(cluster, "certificate-authority"),
         certificate=read.data(user, "client-certificate"),
         key=read.data(user, "client-key"),
         token=text_of(user.get("token")),
-        token_file=read.path(str(user.get("tokenFile") or "")),
+        token_file=read.place(user, "tokenFile"),
         username=text_of(user.get("username")),
         password=text_of(user.get("password")),
         insecure=cluster.get("insecure-skip-tls-verify") is True,
@@ -98,11 +98,26 @@ def _named(document: Mapping[str, Any], section: str, inner: str) -> dict[str, M
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """Reads what a kubeconfig names by path; relative paths count from `folder`."""
+
+    folder: Path
+
+    def place(self, path: str) -> Path:
+        """Where it is."""
+        return self.folder / path
+
+    def read(self, path: str) -> bytes:
+        """What is in it. Raises OSError."""
+        return self.place(path).read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads material given in-line (`<name>-data`) or by path (`<name>`)."""
+    """Reads material given in-line (`<name>-data`), or by path (`<name>`) where there are files."""
 
     where: str
-    folder: Path | None
+    files: Files | None
 
     def data(self, section: Mapping[str, Any], name: str) -> bytes:
         inline, path = section.get(f"{name}-data"), section.get(name)
@@ -114,11 +129,17 @@ class _Reader:
         if not path:
             return b""
         try:
-            return Path(self.path(str(path))).read_bytes()
+            return self._files(name, f"give {name}-data").read(str(path))
         except OSError as error:
             raise KubeconfigProblem(
                 self.where, f"{name}: {path} cannot be read ({error.strerror})", "give the data in-line"
             ) from None
 
-    def path(self, path: str) -> str:
-        return str(self.folder / path) if path and self.folder is not None else path
+    def place(self, section: Mapping[str, Any], name: str) -> str:
+        path = section.get(name)
+        return str(self._files(name, "give token").place(str(path))) if path else ""
+
+    def _files(self, name: str, next_step: str) -> Files:
+        if self.files is None:
+            raise KubeconfigProblem(self.where, f"{name} names a file, and none is read for an object", next_step)
+        return self.files

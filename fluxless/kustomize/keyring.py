@@ -16,7 +16,7 @@ async def read_keys(run: KustomizationRun) -> None:
     wanted = run.spec.get("decryption")
     if not wanted:
         return
-    account = str(wanted.get("serviceAccountName") or "")
+    account = str(wanted.get("serviceAccountName") or run.services.settings.default_decryption_service_account)
     if account and not run.services.settings.object_level_identity:
         text = "to use spec.decryption.serviceAccountName the app setting FLUXLESS_OBJECT_LEVEL_IDENTITY must be true"
         raise Stalled(reasons.FEATURE_GATE_DISABLED, Failure(FailureClass.FORBIDDEN, text, str(run.ref)))
@@ -25,8 +25,7 @@ async def read_keys(run: KustomizationRun) -> None:
         keys = await _of_secret(run, secret) if secret else Keys()
         if account and not keys.environment:
             own = await workload(run.local, run.ref.namespace, account)
-            who = f"{run.cluster.name}/{run.ref.namespace}/{account}/{own.tenant_id}/{own.client_id}"
-            keys = Keys.of_workload(own.token, own.client_id, own.tenant_id, who).with_age(keys.age)
+            keys = Keys.of_workload(await own.token(), own.client_id, own.tenant_id, own.who).with_age(keys.age)
         run.decryption = Decryption(keys.with_age(await _of_app(run)))
     except Problem as problem:
         raise Transient(reasons.BUILD_FAILED, problem.failures) from problem

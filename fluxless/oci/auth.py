@@ -14,14 +14,14 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 from fluxless import metrics
-from fluxless.auth.identity import ACR
+from fluxless.auth.purposes import ACR
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
 from fluxless.patterns import InvalidPattern, glob
@@ -193,16 +193,18 @@ async def answer(
     who: Credentials,
     scope: str,
     tokens: Tokens,
+    entra: Callable[[str], Awaitable[str]],
 ) -> tuple[str, float]:
     """The Authorization header that a `WWW-Authenticate` asks for, and for how many seconds it is good; an empty one
-    when there is nothing to show. Raises `RegistryProblem`.
+    when there is nothing to show. `entra` gives the token of the identity for a URL. Raises `RegistryProblem`, and
+    what `entra` raises.
     """
     kind, _, rest = challenge.partition(" ")
     if who.bearer:
         return f"Bearer {who.bearer}", DEFAULT_LIFE
     if kind.lower() == "basic":
         if who.identity:
-            refresh = await _acr_refresh(http, base, repository, who, tokens)
+            refresh = await _acr_refresh(http, base, repository, who, tokens, entra)
             return Credentials("00000000-0000-0000-0000-000000000000", refresh).basic, ACR_REFRESH_SECONDS
         return who.basic, 3600.0
     if kind.lower() != "bearer":
@@ -219,7 +221,7 @@ async def answer(
         raise RegistryUnavailable(f"'{repository.host}' wants its credentials sent to {realm} without TLS")
     refresh = who.refresh
     if who.identity:
-        refresh = await _acr_refresh(http, base, repository, who, tokens)
+        refresh = await _acr_refresh(http, base, repository, who, tokens, entra)
         realm = f"{base}/oauth2/token"
     if refresh:
         form = {"grant_type": "refresh_token", "service": service, "scope": scope, "refresh_token": refresh}
@@ -247,18 +249,20 @@ def _life(token: str, said: Any) -> float:
 
 
 async def _acr_refresh(
-    http: aiohttp.ClientSession, base: str, repository: Repository, who: Credentials, tokens: Tokens
+    http: aiohttp.ClientSession,
+    base: str,
+    repository: Repository,
+    who: Credentials,
+    tokens: Tokens,
+    entra: Callable[[str], Awaitable[str]],
 ) -> str:
     """ACR's refresh token for the Entra token of an identity."""
     known = tokens.get(repository.host, who, ACR_REFRESH)
     if known or who.identity is None:
         return known
-    form = {
-        "grant_type": "access_token",
-        "service": repository.host,
-        "access_token": await who.identity.token(ACR.scope),
-    }
-    given = await _ask(http, "POST", f"{base}/oauth2/exchange", repository, data=form)
+    url = f"{base}/oauth2/exchange"
+    form = {"grant_type": "access_token", "service": repository.host, "access_token": await entra(url)}
+    given = await _ask(http, "POST", url, repository, data=form)
     token = str(given.get("refresh_token") or "")
     if not token:
         raise RegistryUnavailable(f"'{repository.host}' answers the exchange of an Entra token without a token")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from fluxless.auth.identity import ACR
+from fluxless.auth.purposes import ACR, HostRefused
 from fluxless.limits import INDEX_DEPTH
 from fluxless.oci import auth, media
 from fluxless.oci.auth import ANONYMOUS, Credentials, Tokens
@@ -297,6 +297,8 @@ class Registry:
                 if reply.status >= 300 and reply.status not in fine:
                     raise await self._refusal(reply, path)
                 yield reply
+        except HostRefused as problem:
+            raise RegistryRefused(problem.failures[0].message, problem.failures[0].next_step) from problem
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             said, step = words(error, self._timeout)
             raise RegistryUnavailable(f"unable to reach '{self.repository.host}': {said}", step) from error
@@ -330,7 +332,9 @@ class Registry:
         async with turn:
             if known := self._tokens.get(host, who, scope):
                 return known
-            header, life = await auth.answer(self._http, base, self.repository, challenge, who, scope, self._tokens)
+            header, life = await auth.answer(
+                self._http, base, self.repository, challenge, who, scope, self._tokens, self._entra
+            )
             if header:
                 self._tokens.put(host, who, scope, header, life)
             return header
@@ -344,11 +348,13 @@ class Registry:
         authorization: str,
         data: Any,
     ) -> aiohttp.ClientResponse:
-        """Redirects lose the token as soon as they leave the registry."""
+        """Redirects lose the token as soon as they leave the registry, or its TLS."""
         assert self._http is not None  # noqa: S101
-        home = urlsplit(url).netloc
+        home = urlsplit(url)[:2]
+        if authorization:
+            self._admit(url)
         for _ in range(REDIRECTS + 1):
-            trusted = urlsplit(url).netloc == home
+            trusted = urlsplit(url)[:2] == home
             sent = {**headers, "Authorization": authorization} if authorization and trusted else headers
             reply = await stack.enter_async_context(
                 self._http.request(method, url, headers=sent, data=data, allow_redirects=False)
@@ -358,6 +364,18 @@ class Registry:
                 return reply
             url = urljoin(url, location)
         raise RegistryUnavailable(f"'{self.repository.host}' redirects without end")
+
+    async def _entra(self, url: str) -> str:
+        """The identity's token, for this URL. Raises `Problem`."""
+        identity = self._who.identity
+        return "" if identity is None else await identity.token(ACR, url, tls=self._tls, proxy=self._proxy)
+
+    def _admit(self, url: str) -> None:
+        """What an identity has earned at a registry is shown as its token would be: it may have been earned for
+        another object, whose TLS and proxy are others. Raises `HostRefused`.
+        """
+        if self._who.identity is not None:
+            self._who.identity.admit(ACR, url, tls=self._tls, proxy=self._proxy)
 
     async def _where(self) -> str:
         """The address. Only where it is allowed to be insecure is HTTP tried, when HTTPS is not spoken."""

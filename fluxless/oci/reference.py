@@ -38,10 +38,6 @@ class Repository:
         """Whether it is on this machine, where HTTP without TLS is fine."""
         return bool(_LOOPBACK.match(self.host))
 
-    def of_azure(self, suffixes: tuple[str, ...]) -> bool:
-        """Whether it is in one of Azure's registries, which alone may see tokens of Entra (AZ-11)."""
-        return self.host.partition(":")[0].endswith(suffixes)
-
     def __str__(self) -> str:
         """As users write it, without the scheme."""
         return f"{self.host}/{self.path}"

@@ -49,8 +49,8 @@ class Settings:
     """Flux's `--watch-label-selector`: which Flux objects this app works on."""
     identity_client_id: str = ""
     """The client id of the app's user-assigned identity; empty for the system-assigned one."""
-    acr_suffixes: tuple[str, ...] = (".azurecr.io", ".azurecr.cn", ".azurecr.de", ".azurecr.us")
-    """What the host of an Azure container registry ends in (AZ-11)."""
+    ruling_identities: frozenset[str] = frozenset()
+    """Client ids of identities of the app that rule clusters: no object chooses one by a Secret."""
     artifact_retention: float = 60.0
     """Flux's `--artifact-retention-ttl` (SC-7): an artifact is not deleted before it is so old."""
     source_spacing: float = 2.0
@@ -63,6 +63,10 @@ class Settings:
     """Flux's feature gates of HelmReleases that are on (HR-81)."""
     default_service_account: str = ""
     """Flux's `--default-service-account`: whom a Kustomization without one of its own impersonates (CM-14)."""
+    default_kubeconfig_service_account: str = ""
+    """Flux's flag of that name: the account of a kubeConfig's ConfigMap that names none (CM-16)."""
+    default_decryption_service_account: str = ""
+    """Flux's flag of that name: the account of a `spec.decryption` that names none (KC-22)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
-from fluxless.kube.connect import RESOURCE_ID, ClusterConfig
+from fluxless.kube.connect import RESOURCE_ID, Brought, Named
 from fluxless.reconcile.accounts import account_of, user_of
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.run import Run
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
-from fluxless.reconcile.tokens import service_account_token
+from fluxless.reconcile.tokens import service_account_token, workload
 
 KEYS = ("value", "value.yaml")
 """Where a Secret holds its kubeconfig unless the spec names the key (CM-15)."""
@@ -86,7 +86,7 @@ async def explained(run: TargetRun, failures: Iterable[Failure]) -> list[Failure
     return [replace(failure, next_step=step) if failure.cls is FailureClass.FORBIDDEN else failure for failure in found]
 
 
-async def _config(run: TargetRun, wanted: Mapping[str, Any]) -> ClusterConfig:
+async def _config(run: TargetRun, wanted: Mapping[str, Any]) -> Brought | Named:
     if secret := wanted.get("secretRef"):
         return await _from_secret(run, str(secret["name"]), str(secret.get("key") or ""))
     name = str(wanted["configMapRef"]["name"])
@@ -96,7 +96,7 @@ async def _config(run: TargetRun, wanted: Mapping[str, Any]) -> ClusterConfig:
     return await _from_config_map(run, name, {key: value.decode(errors="replace") for key, value in data.items()})
 
 
-async def _from_secret(run: TargetRun, name: str, key: str) -> ClusterConfig:
+async def _from_secret(run: TargetRun, name: str, key: str) -> Brought:
     """CM-15; a kubeconfig that runs programs is refused, and one that skips the check of certificates is overruled."""
     data = await run.survey.references(run.cluster).secret(run.ref.namespace, name)
     if data is None:
@@ -104,27 +104,39 @@ async def _from_secret(run: TargetRun, name: str, key: str) -> ClusterConfig:
     found = next((data[candidate] for candidate in ((key,) if key else KEYS) if candidate in data), None)
     if found is None:
         raise _missing(run, f"Secret {run.ref.namespace}/{name} has no key {key or ' or '.join(KEYS)}")
-    label = f"{run.cluster.name}/{run.ref.namespace}/{name}"
-    return ClusterConfig(label, kubeconfig_inline=found.decode(errors="replace"), verify_tls=True)
+    return Brought(f"{run.cluster.name}/{run.ref.namespace}/{name}", found.decode(errors="replace"))
 
 
-async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -> ClusterConfig:
-    """CM-16: no secret anywhere; the identity of the app, or a token of a service account."""
+async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -> Brought | Named:
+    """CM-16: no secret anywhere; an identity in Entra, or a token of a service account."""
     label, provider = f"{run.cluster.name}/{run.ref.namespace}/{name}", data.get("provider", "")
+    account = data.get("serviceAccountName") or run.services.settings.default_kubeconfig_service_account
     if provider == "azure":
         if not RESOURCE_ID.match(data.get("cluster", "")):
             raise _stalled(run, f"ConfigMap {name}: cluster is not the resource id of a managed cluster")
-        return ClusterConfig(label, resource_id=data["cluster"])
+        return await _azure(run, label, data["cluster"], account)
     if provider == "generic":
         if not data.get("address"):
             raise _stalled(run, f"ConfigMap {name}: provider generic needs an address")
-        return ClusterConfig(label, kubeconfig_inline=await _generic(run, data), verify_tls=True)
+        return Brought(label, await _generic(run, data, account or "default"))
     raise _stalled(run, f"ConfigMap {name}: provider {provider!r} is not supported; use azure or generic")
 
 
-async def _generic(run: TargetRun, data: Mapping[str, str]) -> str:
+async def _azure(run: TargetRun, label: str, resource_id: str, account: str) -> Named:
+    """As the identity of an account of the namespace (AZ-2, AZ-13), else as the app where it may."""
+    if not account:
+        return run.services.remotes.as_app(run.cluster.name, label, resource_id)
+    if not run.services.settings.object_level_identity:
+        text = "to use serviceAccountName in a kubeConfig's ConfigMap, FLUXLESS_OBJECT_LEVEL_IDENTITY must be true"
+        step = "set this app setting, or leave serviceAccountName out"
+        failure = Failure(FailureClass.FORBIDDEN, text, str(run.ref), next_step=step)
+        raise Stalled(reasons.FEATURE_GATE_DISABLED, failure)
+    own = await workload(run.cluster, run.ref.namespace, account)
+    return Named(label, resource_id, own.who, own.identity, lent=False)
+
+
+async def _generic(run: TargetRun, data: Mapping[str, str], name: str) -> str:
     """A kubeconfig with a token of a service account of ours, made for the audiences that the other cluster wants."""
-    name = data.get("serviceAccountName") or "default"
     audiences = [line.strip() for line in data.get("audiences", "").splitlines() if line.strip()]
     token = await service_account_token(run.cluster, run.ref.namespace, name, audiences or [data["address"]])
     cluster: dict[str, str] = {"server": data["address"]}

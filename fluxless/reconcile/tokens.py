@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.auth.identity import Identity, federated
 from fluxless.kube.client import Cluster
 
+ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+"""Of a client or tenant: the latter becomes part of a URL."""
 SECONDS = 3600
 ENTRA_AUDIENCE = "api://AzureADTokenExchange"
 CLIENT_ID = "azure.workload.identity/client-id"
@@ -26,13 +30,28 @@ async def service_account_token(cluster: Cluster, namespace: str, name: str, aud
     return str(answer["status"]["token"])
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A service account that is federated with an identity in Entra (AZ-2)."""
 
-    token: str
+    cluster: Cluster
+    namespace: str
+    account: str
     client_id: str
     tenant_id: str
+
+    @property
+    def who(self) -> str:
+        """Tells identities apart."""
+        return f"{self.cluster.name}/{self.namespace}/{self.account}/{self.tenant_id}/{self.client_id}"
+
+    async def token(self) -> str:
+        """A token of the account that Entra accepts in place of a secret. Raises `ApiProblem`."""
+        return await service_account_token(self.cluster, self.namespace, self.account, [ENTRA_AUDIENCE])
+
+    async def identity(self) -> Identity:
+        """Who gets tokens for that; the caller closes it. Raises `ApiProblem`."""
+        return federated(await self.token(), self.client_id, self.tenant_id, self.who)
 
 
 async def workload(cluster: Cluster, namespace: str, name: str) -> Workload:
@@ -46,5 +65,8 @@ async def workload(cluster: Cluster, namespace: str, name: str) -> Workload:
     if missing:
         step = f"annotate it with {' and '.join(missing)} of the identity that is federated with it"
         raise Problem(Failure(FailureClass.SOURCE_AUTH, f"{where} names no identity", next_step=step))
-    token = await service_account_token(cluster, namespace, name, [ENTRA_AUDIENCE])
-    return Workload(token, str(notes[CLIENT_ID]), str(notes[TENANT_ID]))
+    client_id, tenant_id = str(notes[CLIENT_ID]), str(notes[TENANT_ID])
+    if not (ID.fullmatch(client_id) and ID.fullmatch(tenant_id)):
+        step = f"write the ids of the identity into {CLIENT_ID} and {TENANT_ID}"
+        raise Problem(Failure(FailureClass.SOURCE_AUTH, f"{where} names an identity by what is no id", next_step=step))
+    return Workload(cluster, namespace, name, client_id, tenant_id)

@@ -19,6 +19,7 @@ from fluxless.api.kinds import Kind
 from fluxless.artifacts.ignore import FILE
 from fluxless.artifacts.pack import pack
 from fluxless.artifacts.repack import OnDisk
+from fluxless.auth.purposes import STORAGE, HostRefused
 from fluxless.bucket.objects import BucketProblem, BucketRefused, Objects
 from fluxless.patterns import IgnoreRules
 from fluxless.reconcile.errors import Transient
@@ -72,25 +73,31 @@ class BucketRun(SourceRun):
         from fluxless.bucket.azure import AzureContainer, with_sas
 
         endpoint, credential = str(self.spec["endpoint"]), None
+        endpoint = endpoint if "://" in endpoint else f"https://{endpoint}"
+        proxy, identity = await credentials.proxy(self), None
         try:
-            own = of_secret(data)
+            identity = of_secret(data, self.services.settings.ruling_identities)
         except ValueError as error:
             step = "correct the Secret of spec.secretRef"
             raise credentials.refused(self, f"the Secret {error}", step) from None
-        if own is not None:
-            stack.push_async_callback(own.sdk.close)
-            credential = own.sdk
+        except HostRefused as problem:
+            raise _denied(problem) from problem
+        if identity is not None:
+            stack.push_async_callback(identity.close)
         elif data.get("accountKey"):
             credential = data["accountKey"].decode(errors="replace").strip()
         elif data.get("sasKey"):
             endpoint = with_sas(endpoint, data["sasKey"].decode(errors="replace"))
         elif not data:
-            credential = (await stack.enter_async_context(credentials.identity(self))).sdk
+            identity = await stack.enter_async_context(credentials.identity(self))
         else:
             step = "give tenantId, clientId and clientSecret or clientCertificate; clientId; accountKey; or sasKey"
             raise credentials.refused(self, "the Secret holds no credential of a storage account", step)
-        proxy = await credentials.proxy(self)
-        return AzureContainer(endpoint, self.name, credential, proxy=proxy, timeout=self.timeout)
+        try:
+            given = identity.pinned(STORAGE, endpoint, proxy=proxy) if identity is not None else credential
+        except HostRefused as problem:
+            raise _denied(problem) from problem
+        return AzureContainer(endpoint, self.name, given, proxy=proxy, timeout=self.timeout)
 
     async def _s3(self, data: Mapping[str, bytes], full: str) -> Objects:
         from fluxless.bucket.s3 import S3Bucket
@@ -206,6 +213,10 @@ def _path(run: BucketRun, key: str) -> str:
         words = f"object '{key[:100]}' of bucket '{run.name}' has no usable name"
         raise BucketProblem(words, "leave it out by spec.ignore")
     return path
+
+
+def _denied(problem: HostRefused) -> Transient:
+    return Transient(reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED)
 
 
 def _failed(problem: BucketProblem) -> Transient:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.auth.identity import Identity, credential, federated
+from fluxless.auth.identity import Identity, of_sources
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.tokens import workload
 from fluxless.source.base import SourceRun
@@ -70,10 +70,10 @@ async def proxy(run: SourceRun) -> Proxy | None:
 
 @contextlib.asynccontextmanager
 async def identity(run: SourceRun) -> AsyncIterator[Identity]:
-    """Of `spec.serviceAccountName` (AZ-2, behind its gate), else the app's."""
+    """Of `spec.serviceAccountName` (AZ-2, behind its gate), else that of the app for sources."""
     account = str(run.spec.get("serviceAccountName") or "")
     if not account:
-        yield credential(run.services.settings.identity_client_id or None)
+        yield of_sources(run.services.settings.identity_client_id)
         return
     if not run.services.settings.object_level_identity:
         text = "to use spec.serviceAccountName for provider authentication, FLUXLESS_OBJECT_LEVEL_IDENTITY must be true"
@@ -82,12 +82,10 @@ async def identity(run: SourceRun) -> AsyncIterator[Identity]:
             reasons.FEATURE_GATE_DISABLED, Failure(FailureClass.FORBIDDEN, text, str(run.ref), next_step=step)
         )
     try:
-        own = await workload(run.cluster, run.ref.namespace, account)
+        found = await (await workload(run.cluster, run.ref.namespace, account)).identity()
     except Problem as problem:
         raise Transient(reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED) from problem
-    name = f"{run.cluster.name}/{run.ref.namespace}/{account}/{own.tenant_id}/{own.client_id}"
-    found = federated(own.token, own.client_id, own.tenant_id, name)
     try:
         yield found
     finally:
-        await found.sdk.close()
+        await found.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fluxless.api import reasons
 from fluxless.api.failure import Problem
-from fluxless.auth.identity import AZURE_DEVOPS
+from fluxless.auth.purposes import AZURE_DEVOPS
 from fluxless.git import github
 from fluxless.git.auth import Auth, SecretProblem
 from fluxless.git.errors import GitProblem
@@ -60,7 +60,8 @@ async def _azure(run: SourceRun, data: Mapping[str, bytes], full: str) -> Auth:
     base = Auth.of_secret({key: data[key] for key in ("ca.crt",) if key in data}, full, run.url)
     async with credentials.identity(run) as identity:
         try:
-            return replace(base, bearer=await identity.token(AZURE_DEVOPS.scope))
+            proxy = await credentials.proxy(run)
+            return replace(base, bearer=await identity.token(AZURE_DEVOPS, run.url, tls=base.tls, proxy=proxy))
         except Problem as problem:
             raise Transient(
                 reasons.AUTHENTICATION_FAILED, problem.failures, condition=reasons.FETCH_FAILED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from fluxless.api import reasons
+from fluxless.auth.purposes import ACR, host_of, hosts_of, listed
 from fluxless.oci.auth import ANONYMOUS, Credentials, of_docker_config
 from fluxless.oci.reference import Repository
 from fluxless.source import credentials
@@ -45,9 +46,9 @@ async def who_asks(
 
 
 async def _azure(run: SourceRun, repository: Repository, stack: contextlib.AsyncExitStack) -> Credentials:
-    suffixes = run.services.settings.acr_suffixes
-    if not repository.of_azure(suffixes):
-        step = f"use provider generic, or the login server of a registry that ends in one of {', '.join(suffixes)}"
+    if not listed(ACR, host_of(f"https://{repository.host}")):
+        known = ", ".join(hosts_of(ACR))
+        step = f"use provider generic, or a login server that ends in one of {known}, which FLUXLESS_ACR_SUFFIXES says"
         text = f"failed to get credential from azure: '{repository.host}' is no Azure container registry"
         raise credentials.refused(run, text, step)
     return Credentials(identity=await stack.enter_async_context(credentials.identity(run)))

@@ -47,6 +47,7 @@ class Insights:
             "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",  # the SDK's own telemetry, for Microsoft
             "IDENTITY_ENDPOINT": f"http://127.0.0.1:{plain}/identity",
             "IDENTITY_HEADER": "header",
+            "FLUXLESS_TOKEN_HOSTS": "monitor=127.0.0.1",
             "REQUESTS_CA_BUNDLE": str(self._trust),
         }
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import KUSTOMIZATION
-from fluxless.auth.identity import MANAGEMENT
+from fluxless.auth.purposes import AKS, MANAGEMENT, Purpose, admit
 from fluxless.engine import access
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
@@ -118,8 +118,8 @@ async def test_a_cluster_without_crds_is_to_be_installed(cluster: Cluster, monke
 
 
 async def test_registries_of_objects_are_asked_as_well(flux: Flux, acr: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    flux.configure(acr_suffixes=LOCAL)
-    monkeypatch.setattr("fluxless.engine.engine.credential", lambda _: Identified())
+    monkeypatch.setenv("FLUXLESS_ACR_SUFFIXES", "127.0.0.1")
+    monkeypatch.setattr("fluxless.engine.engine.of_sources", lambda _: Identified())
     spec = {"interval": "10m", "url": f"oci://{acr}/app", "provider": "azure"}
     await flux.put(SOURCE, "OCIRepository", "app", spec)
     found = await flux.engine.check(["elsewhere.example"])
@@ -140,7 +140,7 @@ async def test_registries_of_objects_are_asked_as_well(flux: Flux, acr: str, mon
     ],
 )
 def test_only_registries_that_the_app_itself_pulls_from_are_named(spec: dict[str, Any], hosts: list[str]) -> None:
-    assert access.named([{"spec": spec}, {"spec": spec}, {}], (".azurecr.io",)) == hosts
+    assert access.named([{"spec": spec}, {"spec": spec}, {}]) == hosts
 
 
 async def test_a_kubeconfig_that_arm_refuses_lacks_the_role_to_reach_it() -> None:
@@ -166,9 +166,6 @@ async def test_nobody_there_is_no_missing_role(tmp_path: Path) -> None:
     assert (found.ok, found.missing) == (False, "")
 
 
-LOCAL = ("127.0.0.1",)
-
-
 class Identified:
     """The app's identity, or one that Entra has no token for."""
 
@@ -177,14 +174,24 @@ class Identified:
     def __init__(self, known: bool = True) -> None:
         self._known = known
 
-    async def token(self, scope: str) -> str:
+    async def token(self, purpose: Purpose, url: str, **carried: Any) -> str:
+        admit(purpose, url, **carried)
         if not self._known:
-            raise Problem(Failure(FailureClass.FORBIDDEN, f"no Entra token for {scope}"))
+            raise Problem(Failure(FailureClass.FORBIDDEN, f"no Entra token for {purpose.name}"))
         return "entra"
+
+    def admit(self, purpose: Purpose, url: str, **carried: Any) -> None:
+        admit(purpose, url, **carried)
 
 
 @pytest.fixture
-async def acr() -> AsyncIterator[str]:
+def local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registries of this machine are Azure's."""
+    monkeypatch.setenv("FLUXLESS_ACR_SUFFIXES", "127.0.0.1")
+
+
+@pytest.fixture
+async def acr(local: None) -> AsyncIterator[str]:
     """A registry that asks for a token as ACR does, and refuses to exchange Entra's."""
 
     async def ask(request: web.Request) -> web.Response:
@@ -205,12 +212,12 @@ async def acr() -> AsyncIterator[str]:
 
 
 async def test_a_registry_that_refuses_lacks_acr_pull(acr: str) -> None:
-    (found,) = await access.registries([acr], Identified, LOCAL)  # type: ignore[arg-type]
+    (found,) = await access.registries([acr], Identified)  # type: ignore[arg-type]
     assert (found.name, found.ok, found.missing) == (acr, False, "AcrPull on the registry")
 
 
 async def test_no_identity_is_no_missing_role(acr: str) -> None:
-    (found,) = await access.registries([acr], lambda: Identified(False), LOCAL)  # type: ignore[arg-type, return-value]
+    (found,) = await access.registries([acr], lambda: Identified(False))  # type: ignore[arg-type, return-value]
     assert (found.name, found.ok, found.missing) == (acr, False, "")
     assert "no Entra token" in found.message
 
@@ -219,7 +226,7 @@ async def test_a_token_of_the_cluster_that_cannot_be_had_is_no_missing_role(cont
     opened = await connect(ClusterConfig("dev", kubeconfig=str(control_plane)))
 
     async def given(_: str) -> Cluster:
-        opened._authorization = lambda: Identified(False).token("aks")
+        opened._authorization = lambda: Identified(False).token(AKS, "https://a.azmk8s.io", tls=None, proxy=None)
         return opened
 
     try:
@@ -230,8 +237,8 @@ async def test_a_token_of_the_cluster_that_cannot_be_had_is_no_missing_role(cont
     assert "no Entra token for aks" in found.message
 
 
-async def test_a_repository_that_is_not_there_is_answer_enough(registry: str) -> None:
-    (found,) = await access.registries([registry], Identified, LOCAL)  # type: ignore[arg-type]
+async def test_a_repository_that_is_not_there_is_answer_enough(local: None, registry: str) -> None:
+    (found,) = await access.registries([registry], Identified)  # type: ignore[arg-type]
     assert (found.ok, found.missing) == (True, "")
 
 
@@ -251,6 +258,6 @@ async def test_no_token_goes_to_anybody_else(host: str) -> None:
     def never() -> Any:
         raise AssertionError("nobody may be asked")
 
-    (found,) = await access.registries([host], never, (".azurecr.io",))
+    (found,) = await access.registries([host], never)
     assert (found.ok, found.missing) == (False, "")
     assert "is no Azure container registry" in found.message

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from fluxless import identity
 from fluxless.api.failure import Problem
+from fluxless.auth import identity
 from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tools.devcluster.launcher import TOKEN
 
@@ -84,6 +84,7 @@ async def azure(control_plane: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         "IDENTITY_ENDPOINT": f"{url}/identity",
         "IDENTITY_HEADER": "header",
         "FLUXLESS_ARM_ENDPOINT": url,
+        "FLUXLESS_TOKEN_HOSTS": "aks=127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
     identity.credential.cache_clear()

@@ -303,4 +303,4 @@ def test_a_signature_wins_over_the_query_of_the_endpoint() -> None:
 )
 def test_identities_of_a_secret(data: dict[str, bytes], kind: str | None) -> None:
     found = of_secret(data)
-    assert (type(found.sdk).__name__ if found else None) == kind
+    assert (type(found._sdk).__name__ if found else None) == kind

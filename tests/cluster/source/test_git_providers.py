@@ -12,7 +12,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fluxless import identity
+from fluxless import transport
+from fluxless.auth import identity
 from fluxless.git import github
 from tests.support.azure import Azure
 from tests.support.flux import Flux, message, ready
@@ -154,15 +155,18 @@ async def test_azure_devops_by_managed_identity(
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
         monkeypatch.setenv(name, azure.environment[name])
     identity.credential.cache_clear()
+    (tmp_path / "trust.pem").write_bytes(authority.certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trust.pem"))
+    monkeypatch.setenv("FLUXLESS_TOKEN_HOSTS", "devops=127.0.0.1")
+    transport._context.cache_clear()
     try:
-        await flux.secret("ca", {"ca.crt": authority.certificate.decode()})
-        address = repo.url.replace(git_server.url, url)
-        await flux.source(repo, url=address, provider="azure", secretRef={"name": "ca"})
+        await flux.source(repo, url=repo.url.replace(git_server.url, url), provider="azure")
         await flux.run(patience=0.3)
         found = await flux.repository()
         assert ready(found) == ("True", "Succeeded"), message(found)
         assert azure.earned == ["managed identity"]
     finally:
+        transport._context.cache_clear()
         identity.credential.cache_clear()
         await devops.stop()
         await azure.stop()

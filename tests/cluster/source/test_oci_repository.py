@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from fluxless import identity
+from fluxless.auth import identity
 from fluxless.oci import media
 from fluxless.oci.auth import Credentials, Tokens
 from fluxless.oci.client import TOKENS, Descriptor, Registry
@@ -303,7 +303,7 @@ async def test_acr_by_managed_identity(
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
         monkeypatch.setenv(name, azure.environment[name])
     identity.credential.cache_clear()
-    flux.configure(acr_suffixes=("127.0.0.1",))
+    monkeypatch.setenv("FLUXLESS_ACR_SUFFIXES", "127.0.0.1")
     try:
         images = Images(host, "test/app", Credentials(refresh="refresh"), tokens=Tokens())
         await images.push(tmp_path, {"a.yaml": "a"})
@@ -332,11 +332,13 @@ async def test_acr_by_managed_identity(
         await azure.stop()
 
 
-async def test_identity_of_a_service_account_needs_its_gate(flux: Flux, images: Images) -> None:
+async def test_identity_of_a_service_account_needs_its_gate(
+    flux: Flux, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """AZ-2."""
     metadata = {"name": "workload", "namespace": flux.namespace}
     await flux.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, manager="user")
-    flux.configure(acr_suffixes=("127.0.0.1",))
+    monkeypatch.setenv("FLUXLESS_ACR_SUFFIXES", "127.0.0.1")
     await flux.oci(images, provider="azure", serviceAccountName="workload")
     await flux.run(patience=0.3)
     found = await flux.source_of(OCI)

@@ -9,7 +9,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from fluxless.api.failure import Problem
-from fluxless.auth.identity import ACR, ROLES, credential
+from fluxless.auth.identity import credential
+from fluxless.auth.purposes import ACR, ALL, Purpose
 
 
 @contextlib.asynccontextmanager
@@ -40,20 +41,16 @@ async def no_such_identity() -> AsyncIterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    ("scope", "role"),
-    [*ROLES.items(), ("https://example.org/.default", None)],
-)
-async def test_the_error_names_identity_scope_and_role(no_such_identity: None, scope: str, role: str | None) -> None:
+@pytest.mark.parametrize("purpose", [purpose for purpose in ALL if purpose.scope])
+async def test_the_error_names_identity_scope_and_role(no_such_identity: None, purpose: Purpose) -> None:
     identity = credential("client-1")
     with pytest.raises(Problem) as raised:
-        await identity.token(scope)
-    await identity.sdk.close()
+        await identity.token(purpose, f"https://{purpose.hosts[0]}")
+    await identity.close()
     (failure,) = raised.value.failures
-    assert f"no Entra token for {scope} as app/client-1" in failure.message
+    assert f"no Entra token for {purpose.scope} as app/client-1" in failure.message
     assert "FLUXLESS_IDENTITY_CLIENT_ID" in failure.next_step
-    assert ("needs" in failure.next_step) == (role is not None)
-    assert (role or "") in failure.next_step
+    assert f"needs {purpose.role}" in failure.next_step
 
 
 @pytest.mark.parametrize(("client_id", "asked"), [(None, None), ("client-1", "client-1")])
@@ -70,6 +67,7 @@ async def test_the_system_assigned_identity_has_no_name_and_a_user_assigned_one_
     async with endpoint(give):
         assert credential(client_id) is credential(client_id)
         identity = credential(client_id)
-        async with identity.sdk:
-            assert [await identity.token(ACR.scope) for _ in range(2)] == ["token-1", "token-1"]
+        url = "https://a.azurecr.io"
+        assert [await identity.token(ACR, url) for _ in range(2)] == ["token-1", "token-1"]
+        await identity.close()
     assert [query.get("client_id") for query in seen] == [asked]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from fluxless.api.failure import Problem
-from fluxless.auth.identity import ACR, blocking, credential
+from fluxless.auth.identity import blocking, credential
+from fluxless.auth.purposes import ACR, MANAGEMENT
 from tests.support.tls import Authority
 from tools.places import ROOT
 
@@ -67,18 +69,21 @@ async def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 SCRIPT = """
 import asyncio, json, sys, time
 from fluxless.api.failure import Problem
-from fluxless.auth.identity import ACR, blocking, credential
+from fluxless.auth.identity import blocking, credential
+from fluxless.auth.purposes import ACR
+
+URL = "https://a.azurecr.io"
 
 async def main(client):
     identity, began = credential(client), time.monotonic()
     try:
-        tokens = [await identity.token(ACR.scope) for _ in range(2)]
-        tokens.append(await asyncio.to_thread(lambda: blocking(client).get_token(ACR.scope).token))
+        tokens = [await identity.token(ACR, URL) for _ in range(2)]
+        tokens.append(await asyncio.to_thread(lambda: blocking(ACR, URL, client).get_token(ACR.scope).token))
         print(json.dumps({"tokens": tokens, "seconds": time.monotonic() - began}))
     except Problem as problem:
         print(json.dumps({"message": problem.failures[0].message, "step": problem.failures[0].next_step}))
     finally:
-        await identity.sdk.close()
+        await identity.close()
 
 asyncio.run(main(sys.argv[1] or None))
 """
@@ -89,16 +94,19 @@ ROTATED = """
 import asyncio, json, os, time
 from pathlib import Path
 from unittest import mock
-from fluxless.auth.identity import ACR, credential
+from fluxless.auth.identity import credential
+from fluxless.auth.purposes import ACR
+
+URL = "https://a.azurecr.io"
 
 async def main():
     identity, now = credential(), time.time
-    tokens = [await identity.token(ACR.scope)]
+    tokens = [await identity.token(ACR, URL)]
     Path(os.environ["AZURE_FEDERATED_TOKEN_FILE"]).write_text("the next token of the pod")
-    tokens.append(await identity.token(ACR.scope))
+    tokens.append(await identity.token(ACR, URL))
     with mock.patch("time.time", lambda: now() + 4000):
-        tokens.append(await identity.token(ACR.scope))
-    await identity.sdk.close()
+        tokens.append(await identity.token(ACR, URL))
+    await identity.close()
     print(json.dumps({"tokens": tokens}))
 
 asyncio.run(main())
@@ -141,7 +149,7 @@ async def test_an_identity_that_does_not_trust_the_account_is_named(entra: Entra
     assert "the token of the pod" not in str(answer)
 
 
-@pytest.mark.parametrize("choose", [credential, blocking])
+@pytest.mark.parametrize("choose", [credential, partial(blocking, MANAGEMENT, "https://management.azure.com")])
 def test_half_of_the_variables_is_an_error_that_says_so(
     monkeypatch: pytest.MonkeyPatch, choose: Callable[[str | None], Any]
 ) -> None:

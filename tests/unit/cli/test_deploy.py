@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fluxless.api.failure import Problem
-from fluxless.auth.identity import AKS
+from fluxless.auth.purposes import AKS
 from fluxless.cli import deploy, publishing, smoke
 from fluxless.cli.app import app
 from fluxless.cli.arm import Azure
@@ -40,6 +40,7 @@ def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arm]:
     monkeypatch.setenv("FLUXLESS_ARM_ENDPOINT", url)
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}/identity")
     monkeypatch.setenv("IDENTITY_HEADER", "header")
+    monkeypatch.setenv("FLUXLESS_TOKEN_HOSTS", "publishing=127.0.0.1")
     monkeypatch.setattr(deploy, "azure", lambda name: Azure(name, app=lambda _: url, scm=lambda _: url))
     monkeypatch.setattr("fluxless.cli.arm.POLL", 0.01)
     monkeypatch.setattr(publishing, "POLL", 0.01)

@@ -13,8 +13,6 @@ from fluxless.engine import access
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.world import Ref, World
 
-SUFFIXES = (".azurecr.io",)
-
 
 def nobody() -> Any:
     raise Problem(Failure(FailureClass.FORBIDDEN, "no Entra token"))
@@ -36,7 +34,7 @@ async def test_a_cluster_whose_objects_do_not_come_holds_up_no_registry(monkeypa
 
     async with asyncio.timeout(5):
         found = await access.report(
-            ["hangs", "answers", "away"], away, seen, ["given.azurecr.io", "of-objects.azurecr.io"], nobody, SUFFIXES
+            ["hangs", "answers", "away"], away, seen, ["given.azurecr.io", "of-objects.azurecr.io"], nobody
         )
     assert [one["name"] for one in found["clusters"]] == ["hangs", "answers", "away"]
     assert [one["name"] for one in found["registries"]] == ["given.azurecr.io", "of-objects.azurecr.io"]
@@ -49,5 +47,5 @@ def test_the_app_answers_before_fluxless_deploy_gives_up() -> None:
 
 def test_a_suspended_source_names_no_registry() -> None:
     spec = {"provider": "azure", "url": "oci://a.azurecr.io/app"}
-    assert access.named([{"spec": spec}], SUFFIXES) == ["a.azurecr.io"]
-    assert access.named([{"spec": spec | {"suspend": True}}], SUFFIXES) == []
+    assert access.named([{"spec": spec}]) == ["a.azurecr.io"]
+    assert access.named([{"spec": spec | {"suspend": True}}]) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fluxless.kube.connect import ConfigProblem, read_clusters
-from fluxless.kube.kubeconfig import KubeconfigProblem, parse
+from fluxless.kube.kubeconfig import Files, KubeconfigProblem, parse
 
 
 def _config(user: dict[str, Any], **cluster: Any) -> str:
@@ -33,7 +33,7 @@ def test_material_is_read_in_line_and_from_files(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("CA")
     key = base64.b64encode(b"KEY").decode()
     text = _config({"client-key-data": key, "token": "t"}, **{"certificate-authority": "ca.pem"})
-    found = parse(text, "x", folder=tmp_path)
+    found = parse(text, "x", files=Files(tmp_path))
     assert (found.ca, found.key, found.token, found.server) == (b"CA", b"KEY", "t", "https://example")
     assert "KEY" not in repr(found)
 
@@ -50,7 +50,7 @@ def test_material_is_read_in_line_and_from_files(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named(text: str, words: str) -> None:
     with pytest.raises(KubeconfigProblem, match=words):
-        parse(text, "of cluster 'a'")
+        parse(text, "of cluster 'a'", files=Files(Path()))
 
 
 GOOD = {"name": "prod", "kubeconfig": "/x"}

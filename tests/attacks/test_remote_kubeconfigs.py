@@ -1,0 +1,183 @@
+"""What objects say about other clusters (`spec.kubeConfig`) names no files of the host, and opens no cluster as the app
+that its own cluster may not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from fluxless.api.failure import Problem
+from fluxless.api.kinds import KUSTOMIZATION
+from fluxless.auth import identity
+from fluxless.kube.connect import read_clusters
+from fluxless.reconcile.errors import Ended
+from fluxless.reconcile.remotes import Remotes
+from fluxless.reconcile.services import Services, Settings
+from fluxless.reconcile.target import TargetRun, open_target
+
+SECRET = "the token that the host keeps in a file"
+REFUSALS = (Problem, Ended)
+
+
+def _resource(name: str) -> str:
+    return f"/subscriptions/s-1/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/{name}"
+
+
+class Elsewhere:
+    """An API server, ARM and the identity endpoint; `seen` are the Authorization headers of the first, `opened` the
+    clusters that ARM gave away, and `clients` the identities that tokens were asked for.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.opened: list[str] = []
+        self.clients: list[str] = []
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/identity", self._identity)
+        app.router.add_post("/{path:.*}/listClusterUserCredential", self._credentials)
+        app.router.add_get("/version", self._version)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _identity(self, request: web.Request) -> web.Response:
+        self.clients.append(request.query.get("client_id", ""))
+        answer = {"access_token": "token", "resource": request.query["resource"], "token_type": "Bearer"}
+        return web.json_response(answer | {"expires_on": "4102444800"})
+
+    async def _credentials(self, request: web.Request) -> web.Response:
+        self.opened.append(request.path.rsplit("/", 2)[1])
+        text = json.dumps(_kubeconfig(self.url, {"token": "of-the-app"}))
+        return web.json_response({"kubeconfigs": [{"name": "u", "value": base64.b64encode(text.encode()).decode()}]})
+
+    async def _version(self, request: web.Request) -> web.Response:
+        self.seen.append(request.headers.get("Authorization", ""))
+        return web.json_response({"gitVersion": "v1.36.0"})
+
+
+@pytest_asyncio.fixture
+async def elsewhere(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Elsewhere]:
+    found = Elsewhere()
+    await found.start()
+    monkeypatch.setenv("FLUXLESS_ARM_ENDPOINT", found.url)
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{found.url}/identity")
+    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    monkeypatch.delenv("FLUXLESS_IDENTITY_CLIENT_ID", raising=False)
+    identity.credential.cache_clear()
+    yield found
+    identity.credential.cache_clear()
+    await found.stop()
+
+
+def _kubeconfig(server: str, user: Mapping[str, Any], **cluster: Any) -> dict[str, Any]:
+    return {
+        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+
+
+class References:
+    """The Secret or the ConfigMap of the object."""
+
+    def __init__(self, data: Mapping[str, str]) -> None:
+        self._data = {key: value.encode() for key, value in data.items()}
+
+    async def secret(self, _: str, __: str) -> dict[str, bytes]:
+        return self._data
+
+    config_map = secret
+
+
+async def _asked(kind: str, data: Mapping[str, str], remotes: Remotes | None = None) -> None:
+    """Open the cluster that an object of the cluster `one` names, and ask it something."""
+    cluster: Any = SimpleNamespace(name="one")
+    survey: Any = SimpleNamespace(cluster=cluster, references=lambda _: References(data))
+    spec = {"kubeConfig": {f"{kind}Ref": {"name": "there"}}}
+    meta = {"name": "a", "namespace": "tenant"}
+    obj = {"apiVersion": "x/v1", "kind": "Kustomization", "metadata": meta, "spec": spec}
+    none: Any = None
+    services = Services(none, none, Settings(), remotes=remotes or Remotes())
+    run = TargetRun(KUSTOMIZATION, obj, survey, services)
+    try:
+        await open_target(run)
+        await run.target.request("GET", "/version")
+    finally:
+        await services.remotes.close()
+
+
+FILES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("tokenFile", {"tokenFile": "{file}"}, {}),
+    ("client-certificate", {"client-certificate": "{file}"}, {}),
+    ("client-key", {"client-key": "{file}"}, {}),
+    ("certificate-authority", {}, {"certificate-authority": "{file}"}),
+]
+
+
+@pytest.mark.parametrize(("name", "user", "cluster"), FILES, ids=[name for name, _, _ in FILES])
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_kubeconfig_of_an_object_names_no_file(
+    elsewhere: Elsewhere, tmp_path: Path, name: str, user: dict[str, Any], cluster: dict[str, Any], there: bool
+) -> None:
+    """And does not even learn whether there is one."""
+    file = tmp_path / "token"
+    if there:
+        file.write_text(SECRET)
+    text = json.dumps(_kubeconfig(elsewhere.url, user, **cluster)).replace("{file}", str(file))
+    with pytest.raises(REFUSALS, match=f"{name} names a file, and none is read for an object"):
+        await _asked("secret", {"value": text})
+    assert elsewhere.seen == []
+
+
+async def test_what_stands_in_the_kubeconfig_itself_is_used(elsewhere: Elsewhere) -> None:
+    await _asked("secret", {"value": json.dumps(_kubeconfig(elsewhere.url, {"token": "mine"}))})
+    assert elsewhere.seen == ["Bearer mine"]
+
+
+def _clusters(**first: Any) -> Remotes:
+    entries = [
+        {"name": "one", "resourceId": _resource("one"), **first},
+        {"name": "two", "resourceId": _resource("two"), "mayOpen": ["one"]},
+    ]
+    return Remotes(read_clusters(json.dumps(entries)))
+
+
+@pytest.mark.parametrize("wanted", ["one", "two", "three"])
+async def test_no_object_opens_a_cluster_as_the_app_unless_its_own_may(elsewhere: Elsewhere, wanted: str) -> None:
+    data = {"provider": "azure", "cluster": _resource(wanted)}
+    with pytest.raises(REFUSALS, match="add it to \"mayOpen\" of 'one' in the app setting FLUXLESS_CLUSTERS"):
+        await _asked("configMap", data, _clusters())
+    assert (elsewhere.opened, elsewhere.clients, elsewhere.seen) == ([], [], [])
+
+
+@pytest.mark.parametrize("listed", ["two", _resource("two"), _resource("TWO")])
+async def test_a_cluster_that_is_listed_is_opened(elsewhere: Elsewhere, listed: str) -> None:
+    data = {"provider": "azure", "cluster": _resource("two")}
+    await _asked("configMap", data, _clusters(mayOpen=[listed], openAs="c-9"))
+    assert (elsewhere.opened, elsewhere.clients, elsewhere.seen) == (["two"], ["c-9"], ["Bearer of-the-app"])
+    with pytest.raises(REFUSALS, match="FLUXLESS_CLUSTERS"):
+        await _asked("configMap", data | {"cluster": _resource("three")}, _clusters(mayOpen=[listed]))
+
+
+async def test_an_account_of_its_own_takes_the_gate(elsewhere: Elsewhere) -> None:
+    """It was ignored, and the cluster opened as the app."""
+    data = {"provider": "azure", "cluster": _resource("two"), "serviceAccountName": "mine"}
+    with pytest.raises(REFUSALS, match="FLUXLESS_OBJECT_LEVEL_IDENTITY"):
+        await _asked("configMap", data, _clusters())
+    assert elsewhere.clients == []
