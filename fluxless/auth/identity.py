@@ -59,13 +59,15 @@ class Identity:
     """Somebody whom Entra gives tokens, which azure-identity caches and refreshes.
 
     `name` tells identities apart, for errors and for caches of what they have earned elsewhere. One that `rules` may be
-    that of the app itself, which can do more than read sources.
+    that of the app itself, which can do more than read sources; one that is `shared` is of the whole worker, and nobody
+    closes it.
     """
 
-    def __init__(self, sdk: Any, name: str = "app", *, rules: bool = False) -> None:
+    def __init__(self, sdk: Any, name: str = "app", *, rules: bool = False, shared: bool = False) -> None:
         self._sdk = sdk
         self.name = name
         self.rules = rules
+        self.shared = shared
 
     def admit(self, purpose: Purpose, url: str, *, tls: Tls | None = None, proxy: Proxy | None = None) -> None:
         """Return if this URL may carry a token of this purpose. Raises `HostRefused`."""
@@ -107,7 +109,7 @@ def credential(client_id: str | None = None) -> Identity:
     """The identity of the app where there is one, else what the developer is logged in with. Raises `Problem`."""
     from azure.identity import aio
 
-    return Identity(_chosen(aio, client_id), f"app/{client_id or ''}", rules=_rules(client_id))
+    return Identity(_chosen(aio, client_id), f"app/{client_id or ''}", rules=_rules(client_id), shared=True)
 
 
 def of_sources(client_id: str) -> Identity:

@@ -65,15 +65,12 @@ class Brought:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Named:
-    """An AKS cluster that an object names, and who opens it: `who` tells identities apart, `identity` gives it, and is
-    closed with the connection where it is `lent` to nobody else.
-    """
+    """An AKS cluster that an object names, and who opens it: `who` tells identities apart, and `identity` gives it."""
 
     name: str
     resource_id: str
     who: str
     identity: Callable[[], Awaitable[Identity]]
-    lent: bool = True
 
 
 class ConfigProblem(Problem):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.auth.door import Gives
+from fluxless.auth.identity import Identity, of_secret, of_sources
 from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Stalled, Transient
@@ -16,20 +20,48 @@ async def read_keys(run: KustomizationRun) -> None:
     wanted = run.spec.get("decryption")
     if not wanted:
         return
-    account = str(wanted.get("serviceAccountName") or run.services.settings.default_decryption_service_account)
+    account = str(wanted.get("serviceAccountName") or "")
     if account and not run.services.settings.object_level_identity:
         text = "to use spec.decryption.serviceAccountName the app setting FLUXLESS_OBJECT_LEVEL_IDENTITY must be true"
         raise Stalled(reasons.FEATURE_GATE_DISABLED, Failure(FailureClass.FORBIDDEN, text, str(run.ref)))
     secret = str((wanted.get("secretRef") or {}).get("name") or "")
     try:
         keys = await _of_secret(run, secret) if secret else Keys()
-        if account and not keys.environment:
-            own = await workload(run.local, run.ref.namespace, account)
-            keys = Keys.of_workload(await own.token(), own.client_id, own.tenant_id, own.who).with_age(keys.age)
-        run.decryption = Decryption(keys.with_age(await _of_app(run)))
+        gives, who = await _identity(run, keys, account)
+        run.decryption = Decryption(replace(keys, gives=gives, who=who).with_age(await _of_app(run)))
     except Problem as problem:
         raise Transient(reasons.BUILD_FAILED, problem.failures) from problem
     run.inputs = run.digest(run.inputs + run.decryption.keys.fingerprint)
+
+
+async def _identity(run: KustomizationRun, keys: Keys, account: str) -> tuple[Gives, str]:
+    """Who opens a Key Vault, asked once there is one to open, and what stands for that: of the Secret, of an account of
+    the namespace, else the app.
+    """
+    settings = run.services.settings
+
+    async def of_principal() -> Identity:
+        try:
+            found = of_secret(keys.principal, settings.ruling_identities)
+        except ValueError as error:
+            raise Problem(Failure(FailureClass.DECRYPT, f"the key sops.azure-kv {error}", str(run.ref))) from None
+        assert found is not None  # noqa: S101  (it has a clientId)
+        return found
+
+    async def of_default() -> Identity:
+        return await (await workload(run.cluster, run.ref.namespace, default)).identity()
+
+    async def of_app() -> Identity:
+        return of_sources(settings.identity_client_id)
+
+    if keys.principal:
+        return of_principal, ""
+    if account:
+        own = await workload(run.local, run.ref.namespace, account)
+        return own.identity, own.who
+    if default := settings.default_decryption_service_account:
+        return of_default, f"{run.cluster.name}/{run.ref.namespace}/{default}"
+    return of_app, ""
 
 
 async def _of_secret(run: KustomizationRun, name: str) -> Keys:

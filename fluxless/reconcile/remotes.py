@@ -82,7 +82,7 @@ async def _opened(config: Brought | Named) -> tuple[Cluster, Identity | None]:
     if isinstance(config, Brought):
         return await connect_brought(config), None
     identity = await config.identity()
-    return await connect_named(config, identity), None if config.lent else identity
+    return await connect_named(config, identity), None if identity.shared else identity
 
 
 async def _closed(_: float, cluster: Cluster, own: Identity | None) -> None:

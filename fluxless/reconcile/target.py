@@ -132,7 +132,7 @@ async def _azure(run: TargetRun, label: str, resource_id: str, account: str) -> 
         failure = Failure(FailureClass.FORBIDDEN, text, str(run.ref), next_step=step)
         raise Stalled(reasons.FEATURE_GATE_DISABLED, failure)
     own = await workload(run.cluster, run.ref.namespace, account)
-    return Named(label, resource_id, own.who, own.identity, lent=False)
+    return Named(label, resource_id, own.who, own.identity)
 
 
 async def _generic(run: TargetRun, data: Mapping[str, str], name: str) -> str:

@@ -8,33 +8,39 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.auth.door import Gives
 from fluxless.go_yaml import load
 
 _ARMOR = re.compile(rb"-----BEGIN PGP PRIVATE KEY BLOCK-----(.*?)-----END PGP PRIVATE KEY BLOCK-----", re.DOTALL)
-_AZURE = {
-    "tenantId": "AZURE_TENANT_ID",
-    "tenant": "AZURE_TENANT_ID",
-    "clientId": "AZURE_CLIENT_ID",
-    "appId": "AZURE_CLIENT_ID",
-    "clientSecret": "AZURE_CLIENT_SECRET",
-    "password": "AZURE_CLIENT_SECRET",
-    "clientCertificatePassword": "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "authorityHost": "AZURE_AUTHORITY_HOST",
+_AZURE = {"tenant": "tenantId", "appId": "clientId", "password": "clientSecret"}
+"""Fields of `sops.azure-kv` that `az ad sp create-for-rbac` prints, by the names of AZ-10."""
+_GOOGLE = {
+    "service_account": (
+        "project_id",
+        "private_key_id",
+        "private_key",
+        "client_email",
+        "client_id",
+        "token_uri",
+        "universe_domain",
+    ),
+    "authorized_user": ("client_id", "client_secret", "refresh_token", "quota_project_id", "universe_domain"),
 }
-"""Fields of `sops.azure-kv`, those that `az ad sp create-for-rbac` prints included."""
+"""Kinds of Google's credentials that hold a secret themselves, with their fields: the others name files, addresses and
+programs of the host.
+"""
 _AWS = {
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
     "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
     "aws_session_token": "AWS_SESSION_TOKEN",
 }
-CREDENTIAL = "AZURE_TOKEN_CREDENTIALS"
-"""Says which credential Azure's library may use, so that a wrong one is an error and never falls back to the app's."""
 
 
 class KeyProblem(Problem):
@@ -56,16 +62,18 @@ class File:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Keys:
-    """What sops needs. `environment` and `files` hold credentials; `ambient` lets it use the app's own identity.
+    """What sops needs. `environment` and `files` hold credentials. `gives` is asked for the identity that opens a Key
+    Vault when sops meets one; `who` stands for that identity, so that builds can be told apart by it.
 
-    `who` stands for a credential that is made anew every time (a token), so that builds can be told apart by it.
+    `principal` is what a Secret says of such an identity (AZ-10), from which the caller makes `gives`.
     `useless` names a Secret that was to hold keys and holds none: that matters once something is encrypted.
     """
 
     age: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     files: tuple[File, ...] = ()
-    ambient: bool = True
+    principal: Mapping[str, bytes] = field(default_factory=dict)
+    gives: Gives | None = None
     who: str = ""
     useless: str = ""
 
@@ -76,31 +84,16 @@ class Keys:
         rings = [_dearmored(value, key, name) for key, value in sorted(data.items()) if key.endswith(".asc")]
         files = [File("GNUPGHOME", "secring.gpg", b"".join(rings), folder=True)] if rings else []
         environment: dict[str, str] = {}
-        ambient = True
+        principal = _azure(data["sops.azure-kv"], name) if "sops.azure-kv" in data else {}
         if "sops.vault-token" in data:
             environment["VAULT_TOKEN"] = _text(data["sops.vault-token"]).strip()
-        if "sops.azure-kv" in data:
-            variables, certificate = _azure(data["sops.azure-kv"], name)
-            environment |= variables
-            files += certificate
-            ambient = environment[CREDENTIAL] == "ManagedIdentityCredential"
         if "sops.aws-kms" in data:
             found = _mapping(data["sops.aws-kms"], "sops.aws-kms", name)
-            environment |= {variable: str(found[field]) for field, variable in _AWS.items() if found.get(field)}
+            environment |= {variable: str(found[key]) for key, variable in _AWS.items() if found.get(key)}
         if "sops.gcp-kms" in data:
-            environment["GOOGLE_CREDENTIALS"] = _text(data["sops.gcp-kms"])
-        useless = "" if age or environment or files else name
-        return cls("\n".join(age), tuple(sorted(environment.items())), tuple(files), ambient, useless=useless)
-
-    @classmethod
-    def of_workload(cls, token: str, client_id: str, tenant_id: str, who: str) -> Keys:
-        """The identity of a service account, by a token that Entra accepts in place of a secret (KC-22)."""
-        environment = (
-            ("AZURE_CLIENT_ID", client_id),
-            ("AZURE_TENANT_ID", tenant_id),
-            (CREDENTIAL, "WorkloadIdentityCredential"),
-        )
-        return cls(environment=environment, files=(_token_file(token),), ambient=False, who=who)
+            environment["GOOGLE_CREDENTIALS"] = _google(data["sops.gcp-kms"], name)
+        useless = "" if age or environment or files or principal else name
+        return cls("\n".join(age), tuple(sorted(environment.items())), tuple(files), principal, useless=useless)
 
     def with_age(self, identities: str) -> Keys:
         """These keys and more age identities."""
@@ -111,36 +104,33 @@ class Keys:
     def fingerprint(self) -> str:
         """A digest of the keys, which are random and long: it cannot be turned back."""
         digest = hashlib.sha256()
-        secrets = [] if self.who else [*(f"{name}={value}".encode() for name, value in self.environment)]
-        secrets += [] if self.who else [file.data for file in self.files]
+        secrets = [f"{name}={value}".encode() for name, value in self.environment]
+        secrets += [file.data for file in self.files]
+        secrets += [part for key, value in sorted(self.principal.items()) for part in (key.encode(), value)]
         for part in (self.who.encode(), self.age.encode(), *secrets):
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()
 
 
-def _token_file(token: str) -> File:
-    return File("AZURE_FEDERATED_TOKEN_FILE", "token", token.encode())
-
-
-def _azure(data: bytes, name: str) -> tuple[dict[str, str], list[File]]:
+def _azure(data: bytes, name: str) -> dict[str, bytes]:
     """A service principal with secret or certificate, or the client id of a managed identity of the app."""
-    found = _mapping(data, "sops.azure-kv", name)
-    variables = {variable: str(found[field]) for field, variable in _AZURE.items() if found.get(field)}
-    files: list[File] = []
-    principal = "AZURE_TENANT_ID" in variables and "AZURE_CLIENT_ID" in variables
-    if principal and "AZURE_CLIENT_SECRET" not in variables and found.get("clientCertificate"):
-        files.append(File("AZURE_CLIENT_CERTIFICATE_PATH", "client.pem", str(found["clientCertificate"]).encode()))
-        if found.get("clientCertificateSendChain"):
-            variables["AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"] = "true"
-    if principal and ("AZURE_CLIENT_SECRET" in variables or files):
-        return variables | {CREDENTIAL: "EnvironmentCredential"}, files
-    if "AZURE_CLIENT_ID" in variables and "AZURE_TENANT_ID" not in variables:
-        return {
-            "AZURE_CLIENT_ID": variables["AZURE_CLIENT_ID"],
-            CREDENTIAL: "ManagedIdentityCredential",
-        }, files
+    found = {_AZURE.get(key, key): str(value).encode() for key, value in _mapping(data, "sops.azure-kv", name).items()}
+    if found.get("clientId") and (
+        not found.get("tenantId") or found.get("clientSecret") or found.get("clientCertificate")
+    ):
+        return found
     step = "give tenantId, clientId and clientSecret (or clientCertificate), or clientId alone for a managed identity"
     raise KeyProblem(name, "has an incomplete key sops.azure-kv", step)
+
+
+def _google(data: bytes, name: str) -> str:
+    """Written anew, with the fields of its kind alone: sops takes a text that is no JSON for the path of a file."""
+    found = _mapping(data, "sops.gcp-kms", name)
+    kind = str(found.get("type"))
+    if kind not in _GOOGLE:
+        step = f"give the JSON of a key whose type is {' or '.join(_GOOGLE)}"
+        raise KeyProblem(name, f"has a key sops.gcp-kms of type {kind[:40]!r}, which is not taken", step)
+    return json.dumps({"type": kind, **{key: str(found[key]) for key in _GOOGLE[kind] if key in found}})
 
 
 def _mapping(data: bytes, key: str, name: str) -> dict[str, Any]:

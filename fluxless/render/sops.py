@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.auth.door import identity_door
+from fluxless.auth.purposes import VAULT
 from fluxless.process import run
 from fluxless.render.binaries import binary, network
 from fluxless.render.keys import Keys
@@ -26,8 +29,6 @@ _MARKS = {
     "ini": (b"[sops]",),
     "binary": (b'"sops"',),
 }
-_PASSED_ON = ("AZURE_", "IDENTITY_", "MSI_")
-"""Prefixes of the environment that tell sops who we are in Azure, for keys in a Key Vault."""
 
 
 class DecryptionFailed(Problem):
@@ -55,9 +56,12 @@ async def decrypt(data: bytes, form: str, keys: Keys, what: str) -> bytes:
     if len(data) > SIZE_LIMIT:
         raise DecryptionFailed(what, f"it is larger than {SIZE_LIMIT >> 20} MiB", "split it")
     executable = await binary("sops")
-    with tempfile.TemporaryDirectory(prefix="fluxless-sops-") as home:
+    async with contextlib.AsyncExitStack() as stack:
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxless-sops-"))
         arguments = ["decrypt", "--ignore-mac", "--input-type", form, "--output-type", form, "/dev/stdin"]
         environment = _environment(keys, Path(home))
+        if keys.gives is not None:
+            environment |= await stack.enter_async_context(identity_door(VAULT, keys.gives))
         finished = await run([executable, *arguments], env=environment, stdin=data, timeout=TIMEOUT)
     if finished.code != 0:
         words = _words(finished.stderr.decode(errors="replace")) or f"exit code {finished.code}"
@@ -75,9 +79,8 @@ def _words(stderr: str) -> str:
 
 
 def _environment(keys: Keys, home: Path) -> dict[str, str]:
-    """What the child sees: its private folder, the keys, and who the app is where the keys leave that open."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON) and keys.ambient}
-    environment |= {
+    """What the child sees: its private folder and the keys; nothing of who the app is."""
+    environment = {
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home),
         "PATH": os.environ.get("PATH", ""),

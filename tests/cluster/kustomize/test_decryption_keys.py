@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from pysequoia import Tsk
 
+from fluxless.auth import identity
 from fluxless.reconcile.services import Settings
 from tests.support.azure import TENANT, VAULT, Azure
 from tests.support.flux import Flux, message, ready
@@ -95,7 +97,11 @@ async def azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await stub.start()
     for name, value in stub.environment.items():
         monkeypatch.setenv(name, value)
+    trusted = ssl.create_default_context(cafile=str(stub.trust))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusted)  # made when aiohttp was imported
+    identity.credential.cache_clear()
     yield stub
+    identity.credential.cache_clear()
     await stub.stop()
 
 
@@ -170,6 +176,27 @@ async def test_an_identity_of_its_own_by_a_service_account(flux: Flux, repo: Rep
     await flux.run(patience=1)
     assert ready(await flux.ks("app"))[0] == "True"
     assert len(azure.earned) == times, "a new token is no new input: nothing is built again"
+
+
+async def test_an_account_for_all_who_name_none(flux: Flux, repo: Repo, azure: Azure) -> None:
+    """Flux's `--default-decryption-service-account`: asked for once there is a vault to open, and not before."""
+    flux.configure(object_level_identity=True, default_decryption_service_account="keys")
+    text = _age()
+    recipient = next(line for line in text.splitlines() if "public key" in line).rpartition(" ")[2]
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    await _app(flux, repo, _encrypt("--age", recipient, env=env), {"a.agekey": text.encode()})
+    assert await _password(flux) == PLAIN  # although there is no such account
+    repo.push({"s.yaml": await _vault(azure)})
+    await flux.request("GitRepository", "repo")
+    await flux.run(patience=1)
+    assert f"service account '{flux.namespace}/keys' not found" in message(await flux.ks("app"))
+    notes = {"azure.workload.identity/client-id": "c-4", "azure.workload.identity/tenant-id": TENANT}
+    names = {"name": "keys", "namespace": flux.namespace, "annotations": notes}
+    await flux.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": names}, manager="user")
+    await flux.request("Kustomization", "app")
+    await flux.run(patience=1)
+    assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))
+    assert azure.unwrapped[0].startswith("assertion of c-4: eyJ")
 
 
 async def test_an_identity_of_its_own_has_to_be_allowed_by_the_app(flux: Flux, repo: Repo) -> None:

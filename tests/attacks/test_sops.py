@@ -1,0 +1,198 @@
+"""An encrypted file and the Secret with its keys say whom sops asks and by what: the child learns nothing of who the
+app is, gets tokens for vaults alone, and reads no file of the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from fluxless.api.failure import Problem
+from fluxless.auth import identity
+from fluxless.kustomize.keyring import read_keys
+from fluxless.reconcile.errors import Ended
+from fluxless.reconcile.services import Services, Settings
+from fluxless.render import sops
+from tests.support.tls import Authority
+
+THIEF = "keys.example.net"
+TOKEN = "token-of-the-app-for-"
+AKS = "6dae42f8-4368-4678-94ff-3960e28e3630"
+
+
+class Thief:
+    """Has a vault under a name of his own, with a certificate that everybody trusts. `asked` are the resources that the
+    app's identity endpoint gave tokens for; `seen` the Authorization headers that came to the vault.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.seen: list[str] = []
+        self.resource = ""
+
+    async def start(self, folder: Path) -> dict[str, str]:
+        """The environment of the app."""
+        authority = Authority(folder)
+        trust = folder / "trust.pem"
+        trust.write_bytes(authority.certificate)
+        app = web.Application()
+        app.router.add_get("/identity", self._identity)
+        app.router.add_route("*", "/{path:.*}", self._vault)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        context = authority.server_context(names=(THIEF, "x.vault.azure.net"))
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        plain, self._tls = (address[1] for address in self._runner.addresses)
+        self._proxy = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return {
+            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{plain}/identity",
+            "IDENTITY_HEADER": "the-header-of-the-app",
+            "AZURE_CLIENT_ID": "client-of-the-app",
+            "HTTPS_PROXY": f"http://127.0.0.1:{self._proxy.sockets[0].getsockname()[1]}",
+            "NO_PROXY": "127.0.0.1",
+            "SSL_CERT_FILE": str(trust),
+        }
+
+    async def stop(self) -> None:
+        self._proxy.close()
+        await self._runner.cleanup()
+
+    async def _identity(self, request: web.Request) -> web.Response:
+        resource = request.query["resource"]
+        self.asked.append(resource)
+        answer = {"access_token": f"{TOKEN}{resource}", "resource": resource, "token_type": "Bearer"}
+        return web.json_response(answer | {"expires_on": str(int(time.time()) + 3600)})
+
+    async def _vault(self, request: web.Request) -> web.Response:
+        self.seen.append(request.headers.get("Authorization", ""))
+        challenge = f'Bearer authorization="https://login.microsoftonline.com/t", resource="{self.resource}"'
+        return web.json_response({}, status=401, headers={"WWW-Authenticate": challenge})
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        there, back = await asyncio.open_connection("127.0.0.1", self._tls)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+            except (ConnectionError, ssl.SSLError):
+                pass
+            finally:
+                sink.close()
+
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+
+@pytest_asyncio.fixture
+async def thief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Thief]:
+    found = Thief()
+    for name, value in (await found.start(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    identity.credential.cache_clear()
+    yield found
+    identity.credential.cache_clear()
+    await found.stop()
+
+
+def _encrypted(vault: str) -> bytes:
+    key = {"vault_url": vault, "name": "k", "version": "1", "created_at": "2026-01-01T00:00:00Z", "enc": "AAAA"}
+    head = {"azure_kv": [key], "lastmodified": "2026-01-01T00:00:00Z", "mac": "ENC[x]", "version": "3.11.0"}
+    return json.dumps({"data": "ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]", "sops": head}).encode()
+
+
+async def _decrypted(data: bytes, secret: Mapping[str, bytes] | None = None) -> bytes:
+    """As a Kustomization with `decryption` does, with the keys of a Secret or without one."""
+
+    class Secrets:
+        async def secret(self, *_: str) -> Mapping[str, bytes] | None:
+            return secret
+
+    none: Any = None
+    run: Any = SimpleNamespace(
+        spec={"decryption": {"provider": "sops", **({} if secret is None else {"secretRef": {"name": "keys"}})}},
+        services=Services(none, none, Settings()),
+        survey=SimpleNamespace(references=lambda _: Secrets()),
+        ref=SimpleNamespace(namespace="tenant"),
+        cluster=SimpleNamespace(name="one"),
+        local=none,
+        inputs="",
+        digest=lambda text: text,
+    )
+    await read_keys(run)
+    return await sops.decrypt(data, "json", run.decryption.keys, "a.json")
+
+
+@pytest.mark.parametrize(
+    ("vault", "resource"),
+    [
+        (f"https://{THIEF}.", AKS),  # a resource without a host is part of every name that ends in a dot, says the SDK
+        (f"https://{THIEF}.", "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"),  # the vaults' own, by its id
+        (f"https://{THIEF}.", "https:management.azure.com"),
+        (f"https://{THIEF}", "https://example.net"),
+        ("https://x.vault.azure.net", "https://azure.net"),
+        ("https://x.vault.azure.net", "https://net"),
+    ],
+)
+async def test_a_file_that_names_a_vault_gets_no_other_token(thief: Thief, vault: str, resource: str) -> None:
+    thief.resource = resource
+    with pytest.raises(Problem, match="cannot be decrypted"):
+        await _decrypted(_encrypted(vault))
+    assert thief.seen, "the vault was asked"
+    assert thief.asked == []
+    assert not any(TOKEN in said for said in thief.seen)
+
+
+async def test_a_vault_gets_its_token(thief: Thief) -> None:
+    """So that the refusals above are of the resource, and of nothing else."""
+    thief.resource = "https://vault.azure.net"
+    with pytest.raises(Problem, match="cannot be decrypted"):
+        await _decrypted(_encrypted("https://x.vault.azure.net"))
+    assert thief.asked == ["https://vault.azure.net"]
+    assert f"Bearer {TOKEN}https://vault.azure.net" in thief.seen
+
+
+async def test_the_child_learns_nothing_of_who_the_app_is(
+    thief: Thief, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "sops"
+    program.write_text("#!/bin/sh\nenv\n")
+    program.chmod(0o700)
+
+    async def printing(_: str) -> str:
+        return str(program)
+
+    monkeypatch.setattr(sops, "binary", printing)
+    monkeypatch.setenv("FLUXLESS_PUSH_SECRET", "the-secret-of-the-app")
+    said = (await _decrypted(b"{}")).decode()
+    assert "IDENTITY_ENDPOINT" in said
+    assert not any(word in said for word in ("the-header-of-the-app", "client-of-the-app", "the-secret-of-the-app"))
+
+
+@pytest.mark.parametrize("key", ["{file}", '{"type": "external_account", "credential_source": {"file": "{file}"}}'])
+async def test_a_credential_of_google_names_no_file(thief: Thief, tmp_path: Path, key: str) -> None:
+    file = tmp_path / "credential.json"
+    file.write_text("{}")
+    with pytest.raises((Problem, Ended), match=r"sops\.gcp-kms"):
+        await _decrypted(b"{}", {"sops.gcp-kms": key.replace("{file}", str(file)).encode()})
+
+
+async def test_fields_that_go_would_read_in_another_case_are_left_out() -> None:
+    from fluxless.render.keys import Keys
+
+    key = {"type": "service_account", "private_key": "x", "TYPE": "external_account", "Token_URI": "file:///x"}
+    found = dict(Keys.of_secret({"sops.gcp-kms": json.dumps(key).encode()}, "tenant/keys").environment)
+    assert json.loads(found["GOOGLE_CREDENTIALS"]) == {"type": "service_account", "private_key": "x"}
