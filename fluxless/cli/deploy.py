@@ -105,6 +105,7 @@ async def run(
     results = await smoke.run(cloud, target, wait, lambda words: out.print(f"- {words}", markup=False))
     for result in results:
         sign = "-" if result.skipped else "[green]✔[/green]" if result.ok else "[red]✗[/red]"
+        sign = "[yellow]![/yellow]" if result.warning else sign
         out.print(f"{sign} {escape(result.text)}")
         if result.step:
             out.print(f"    {result.step}", markup=False)
@@ -141,6 +142,7 @@ def aimed(group: str, template: Template, outputs: Mapping[str, Any], key: str) 
         bound=template.value("azureRbac") is False,
         container=bool(template.value("image")),
         key=key,
+        reader=str(outputs.get("sourcePrincipalId") or "") if template.value("sourceIdentity") else "",
     )
 
 

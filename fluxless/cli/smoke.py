@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fluxless.api.failure import Problem
-from fluxless.auth.purposes import AKS
+from fluxless.auth.purposes import ACR, AKS
 from fluxless.cli.check import OVERDUE
 
 PAUSE = 5.0
@@ -51,6 +51,7 @@ class Target:
     bound: bool = False
     container: bool = False
     key: str = ""
+    reader: str = ""
 
     @property
     def check(self) -> str:
@@ -61,7 +62,7 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Result:
     """One line: what was looked at, whether it is well, and what to do when it is not. What is `final` is no better in
-    a minute; what was `skipped` was not looked at.
+    a minute; what was `skipped` was not looked at; a `warning` is of an object of somebody's, not of the app.
     """
 
     ok: bool
@@ -69,6 +70,7 @@ class Result:
     step: str = ""
     final: bool = False
     skipped: bool = False
+    warning: bool = False
 
 
 def host_status(status: int, answer: Any) -> Result:
@@ -116,10 +118,13 @@ def reached(status: int, answer: Any, target: Target) -> list[Result]:
         for one in answer.get(kind) or []:
             text = f"{what} {one['name']}: {one['message']}"
             found.append(Result(True, text) if one["ok"] else _refused(one, text, target))
+    for one in answer.get("objects") or []:
+        found.append(Result(True, f"{one['name']} is refused: {one['message']}", warning=True))
     return found
 
 
 def _refused(one: Mapping[str, Any], text: str, target: Target) -> Result:
+    """Registries are read by the `reader`, where sources have an identity of their own."""
     name = str(one["name"])
     scope = target.scopes.get(name, "")
     if one.get("install"):
@@ -130,11 +135,12 @@ def _refused(one: Mapping[str, Any], text: str, target: Target) -> Result:
     if target.bound and one["missing"] == AKS.role:
         binding = f"fluxless --clusterrole cluster-admin --user {target.principal}"
         return Result(False, text, f"in that cluster: kubectl create clusterrolebinding {binding}")
+    principal = target.reader if target.reader and one["missing"] == ACR.role else target.principal
     role = target.roles.get(name) or str(one["missing"]).partition(" on the ")[0]
     return Result(
         False,
         text,
-        f"az role assignment create --assignee-object-id {target.principal} --assignee-principal-type ServicePrincipal "
+        f"az role assignment create --assignee-object-id {principal} --assignee-principal-type ServicePrincipal "
         f'--role "{role}" --scope {scope or f"<resource id of {name}>"}',
     )
 

@@ -17,6 +17,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.auth.identity import Identity
 from fluxless.auth.purposes import ACR, AKS, MANAGEMENT, host_of, hosts_of, listed
+from fluxless.engine import refusals
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import KubeconfigRefused
 from fluxless.kube.errors import Forbidden, NoSuchKind
@@ -24,6 +25,7 @@ from fluxless.oci.auth import Credentials
 from fluxless.oci.client import Registry
 from fluxless.oci.errors import InvalidReference, NotInRegistry, RegistryRefused
 from fluxless.oci.reference import Repository, parse
+from fluxless.reconcile.services import Services
 from fluxless.reconcile.world import World
 
 HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
@@ -53,8 +55,8 @@ NOBODY_HAS = "fluxless/does-this-answer"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Of one cluster or registry; `missing` is the role that it lacks, as far as that is the reason; `install` that the
-    CRDs are not there.
+    """Of one cluster, registry or object; `missing` is the role that it lacks, as far as that is the reason; `install`
+    that the CRDs are not there.
     """
 
     name: str
@@ -74,10 +76,13 @@ async def report(
     seen: Callable[[str], Awaitable[World | None]],
     hosts: Iterable[str],
     identity: Callable[[], Identity],
+    services: Services | None = None,
 ) -> dict[str, Any]:
-    """`{clusters, registries}` as JSON: the named clusters, the given registries, and those that the clusters' objects
-    pull from. `seen` gives a cluster's objects, or None when it does not answer.
+    """`{clusters, registries, objects}` as JSON: the named clusters, the given registries, and those that the clusters'
+    objects pull from; of the objects those that `refusals.py` finds, where there are `services`. `seen` gives a
+    cluster's objects, or None when it does not answer.
     """
+    refused: list[Finding] = []
 
     async def pulled_from(name: str) -> list[str]:
         try:
@@ -85,7 +90,19 @@ async def report(
                 world = await seen(name)
         except TimeoutError:
             return []  # the cluster's own finding says so
-        return named(world.objects.values()) if world is not None else []
+        if world is None:
+            return []
+        if services is not None:
+            await refusals_of(name, world, services)
+        return named(world.objects.values())
+
+    async def refusals_of(name: str, world: World, services: Services) -> None:
+        try:
+            async with asyncio.timeout(SEEN_WITHIN):
+                found = await refusals.refused(await connect(name), world, services, identity)
+        except (TimeoutError, Problem):
+            return
+        refused.extend(Finding(one, False, words) for one, words in found)
 
     async def of_registries() -> list[Finding]:
         found = await asyncio.gather(*map(pulled_from, names))
@@ -95,6 +112,7 @@ async def report(
     return {
         "clusters": [finding.to_json() for finding in of_clusters],
         "registries": [finding.to_json() for finding in reached],
+        "objects": [finding.to_json() for finding in refused],
     }
 
 

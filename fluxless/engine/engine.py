@@ -244,8 +244,8 @@ class Engine:
         return await exposition.read(self.clusters, self._seen, self._schedule, self.meter.total(), self.silence())
 
     async def check(self, registries: Iterable[str]) -> dict[str, Any]:
-        """Whether the app lives and reaches what it is there for: `{heartbeat, clusters, registries}`; see `access.py`.
-        Registries are the given ones, and those of the clusters' objects. Raises `StoreUnavailable`.
+        """Whether the app lives and reaches what it is there for: `{heartbeat, clusters, registries, objects}`; see
+        `access.py`. Registries are the given ones, and those of the clusters' objects. Raises `StoreUnavailable`.
         """
         settings = self.services.settings
         silence, found = await asyncio.gather(
@@ -256,6 +256,7 @@ class Engine:
                 self._seen,
                 registries,
                 lambda: of_sources(settings.identity_client_id),
+                self.services,
             ),
         )
         return {"heartbeat": silence if math.isfinite(silence) else None, **found}

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 RESOURCE_ID = re.compile(
-    r"^/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
-    r"/providers/Microsoft\.ContainerService/managedClusters/(?P<name>[^/]+)$",
+    r"^/subscriptions/(?P<subscription>[\w-]+)/resourceGroups/(?P<group>[\w.()-]+)"
+    r"/providers/Microsoft\.ContainerService/managedClusters/(?P<name>[\w-]+)\Z",
     re.IGNORECASE,
 )
 WAYS = ("kubeconfig", "kubeconfigInline", "resourceId")

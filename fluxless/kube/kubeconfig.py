@@ -23,6 +23,10 @@ class KubeconfigProblem(Problem):
         super().__init__(Failure(FailureClass.VALIDATION, f"kubeconfig {where}: {message}", next_step=next_step))
 
 
+class FilesRefused(KubeconfigProblem):
+    """A kubeconfig names a file, and whoever brings it may not."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Connection:
     """How to reach an API server. TLS material as PEM bytes; empty values mean "none"."""
@@ -141,5 +145,5 @@ class _Reader:
 
     def _files(self, name: str, next_step: str) -> Files:
         if self.files is None:
-            raise KubeconfigProblem(self.where, f"{name} names a file, and none is read for an object", next_step)
+            raise FilesRefused(self.where, f"{name} names a file, and none is read for an object", next_step)
         return self.files

@@ -26,6 +26,10 @@ FRESH = 3300.0
 """Seconds after which a connection is opened anew: credentials from ARM and token requests live for an hour."""
 
 
+class ClusterRefused(Problem):
+    """An object may not open a cluster as the app."""
+
+
 class Remotes:
     """`get` opens or returns a connection; `close` ends all. `clusters` are those of the app settings."""
 
@@ -36,7 +40,7 @@ class Remotes:
 
     def as_app(self, by: str, label: str, resource_id: str) -> Named:
         """A cluster that an object of the cluster `by` names without an account, so that the app opens it. Raises
-        `Problem` naming the setting where that is not allowed.
+        `ClusterRefused` naming the setting where that is not allowed.
         """
         from fluxless.auth.identity import credential
 
@@ -47,7 +51,7 @@ class Remotes:
                 f'add it to "mayOpen" of {by!r} in the app setting FLUXLESS_CLUSTERS, or let the ConfigMap name a '
                 "serviceAccountName that is federated with an identity of its own"
             )
-            raise Problem(Failure(FailureClass.FORBIDDEN, words, next_step=step))
+            raise ClusterRefused(Failure(FailureClass.FORBIDDEN, words, next_step=step))
         client_id = config.open_as or os.environ.get("FLUXLESS_IDENTITY_CLIENT_ID") or None
 
         async def identity() -> Identity:

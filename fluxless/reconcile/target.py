@@ -51,7 +51,7 @@ async def open_target(run: TargetRun) -> None:
         run.target, run.as_app = run.local, run.cluster
         return
     try:
-        remote = await run.services.remotes.get(await _config(run, wanted))
+        remote = await run.services.remotes.get(await chosen_cluster(run, wanted))
     except Stalled:
         raise
     except Problem as problem:
@@ -86,7 +86,8 @@ async def explained(run: TargetRun, failures: Iterable[Failure]) -> list[Failure
     return [replace(failure, next_step=step) if failure.cls is FailureClass.FORBIDDEN else failure for failure in found]
 
 
-async def _config(run: TargetRun, wanted: Mapping[str, Any]) -> Brought | Named:
+async def chosen_cluster(run: TargetRun, wanted: Mapping[str, Any]) -> Brought | Named:
+    """The cluster of a `spec.kubeConfig`, and who opens it, which is not done yet. Raises `Problem`, `Stalled`."""
     if secret := wanted.get("secretRef"):
         return await _from_secret(run, str(secret["name"]), str(secret.get("key") or ""))
     name = str(wanted["configMapRef"]["name"])

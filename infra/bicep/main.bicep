@@ -9,11 +9,17 @@ param name string = 'fluxless'
 param location string = resourceGroup().location
 param tags object = {}
 
-@description('Clusters that are reconciled: name (what Fluxless calls it) and resourceId.')
+@description('Clusters that are reconciled: name (what Fluxless calls it) and resourceId; mayOpen, and openAs, as in FLUXLESS_CLUSTERS.')
 param clusters array
 
 @description('Registries: resourceId; events (pushes wake the app); abac (the registry asks for repository permissions).')
 param registries array = []
+
+@description('Storage accounts that Buckets are in, by resource id: the identity of sources may read their blobs.')
+param bucketAccountIds array = []
+
+@description('True: sources are read, and vaults opened for objects, by the identity that is made for it, which rules nothing. It is made, with its roles, in any case; access to Azure DevOps is given by hand.')
+param sourceIdentity bool = false
 
 @description('False where Kubernetes RBAC is bound to the identity by hand instead of Azure RBAC.')
 param azureRbac bool = true
@@ -65,12 +71,23 @@ var taskHub = 'fluxless'
 var clusterSettings = [for cluster in clusters: {
   name: cluster.name
   resourceId: cluster.resourceId
+  mayOpen: cluster.?mayOpen ?? []
+  openAs: cluster.?openAs ?? ''
 }]
 
 module identity 'modules/identity.bicep' = {
   name: 'identity'
   params: {
     name: '${name}-identity'
+    location: location
+    tags: tags
+  }
+}
+
+module sources 'modules/identity.bicep' = {
+  name: 'sources'
+  params: {
+    name: '${name}-sources'
     location: location
     tags: tags
   }
@@ -114,6 +131,8 @@ module vault 'modules/key-vault.bicep' = {
       secrets: roles.keyVaultSecretsUser
       keys: roles.keyVaultCryptoUser
     }
+    sourcePrincipalId: sources.outputs.principalId
+    sourceRole: roles.keyVaultCryptoUser
   }
 }
 
@@ -227,6 +246,26 @@ module registryAccess 'modules/registry-access.bicep' = [for (registry, index) i
   }
 }]
 
+module sourceRegistryAccess 'modules/registry-access.bicep' = [for (registry, index) in registries: {
+  name: 'source-registry-${index}'
+  scope: resourceGroup(split(registry.resourceId, '/')[2], split(registry.resourceId, '/')[4])
+  params: {
+    registryName: last(split(registry.resourceId, '/'))
+    principalId: sources.outputs.principalId
+    role: registry.abac ? roles.containerRegistryRepositoryReader : roles.acrPull
+  }
+}]
+
+module bucketAccess 'modules/storage-role.bicep' = [for (account, index) in bucketAccountIds: {
+  name: 'bucket-${index}'
+  scope: resourceGroup(split(account, '/')[2], split(account, '/')[4])
+  params: {
+    storageName: last(split(account, '/'))
+    principalId: sources.outputs.principalId
+    role: roles.storageBlobDataReader
+  }
+}]
+
 module registryTopic 'modules/registry-topic.bicep' = [for (registry, index) in registries: if (registry.events) {
   name: 'registry-topic-${index}'
   scope: resourceGroup(split(registry.resourceId, '/')[2], split(registry.resourceId, '/')[4])
@@ -286,6 +325,7 @@ var fluxlessSettings = {
   FLUXLESS_BLOB_ACCOUNT_URL: 'https://${storageName}.blob.${environment().suffixes.storage}'
   FLUXLESS_BLOB_CONTAINER: 'fluxless'
   FLUXLESS_IDENTITY_CLIENT_ID: identity.outputs.clientId
+  FLUXLESS_SOURCE_IDENTITY_CLIENT_ID: sourceIdentity ? sources.outputs.clientId : ''
   FLUXLESS_TASK_HUB: taskHub
 }
 
@@ -298,6 +338,7 @@ module app 'modules/function-app.bicep' = if (empty(image)) {
     location: location
     tags: tags
     identityId: identity.outputs.id
+    sourceIdentityId: sources.outputs.id
     identityClientId: identity.outputs.clientId
     packageContainer: '${storage.outputs.blobEndpoint}deploy'
     subnetId: privateNetwork ? network.outputs.appSubnetId : ''
@@ -315,6 +356,7 @@ module containerApp 'modules/container-app.bicep' = if (!empty(image)) {
     location: location
     tags: tags
     identityId: identity.outputs.id
+    sourceIdentityId: sources.outputs.id
     image: image
     imageRegistry: imageRegistry
     subnetId: privateNetwork ? network.outputs.appSubnetId : ''
@@ -331,6 +373,7 @@ output appName string = empty(image) ? app.outputs.name : containerApp.outputs.n
 output hostName string = empty(image) ? app.outputs.hostName : containerApp.outputs.hostName
 output identityClientId string = identity.outputs.clientId
 output identityPrincipalId string = identity.outputs.principalId
+output sourcePrincipalId string = sources.outputs.principalId
 output storageName string = storage.outputs.name
 output vaultUri string = vault.outputs.uri
 output loginServers array = [for (registry, index) in registries: registryAccess[index].outputs.loginServer]

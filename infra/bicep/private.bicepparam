@@ -3,6 +3,7 @@ using 'main.bicep'
 
 param name = 'fluxless'
 param privateNetwork = true
+param sourceIdentity = true
 param durableAlwaysReady = 1
 param clusters = [
   {

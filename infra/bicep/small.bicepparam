@@ -2,6 +2,7 @@
 using 'main.bicep'
 
 param name = 'fluxless'
+param sourceIdentity = true
 param durableAlwaysReady = 0
 param clusters = [
   {

@@ -100,6 +100,7 @@ class Arm:
             "heartbeat": 3.0,
             "clusters": [{"name": "dev", "ok": True, "message": "Kubernetes v1.36.0", "missing": ""}],
             "registries": [{"name": "example.azurecr.io", "ok": True, "message": "gives a token", "missing": ""}],
+            "objects": [],
         }
         self.missing_until = 0
         """How often the app says at first that it may not reach its cluster."""

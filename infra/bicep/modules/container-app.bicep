@@ -3,6 +3,7 @@ param name string
 param location string
 param tags object = {}
 param identityId string
+param sourceIdentityId string
 
 @description('The image: see infra/selfhost/Dockerfile.')
 param image string
@@ -55,6 +56,7 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
     type: 'UserAssigned'
     userAssignedIdentities: {
       '${identityId}': {}
+      '${sourceIdentityId}': {}
     }
   }
   properties: {

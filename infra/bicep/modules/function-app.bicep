@@ -3,6 +3,7 @@ param name string
 param location string
 param tags object = {}
 param identityId string
+param sourceIdentityId string
 param identityClientId string
 param packageContainer string
 param subnetId string = ''
@@ -55,6 +56,7 @@ resource app 'Microsoft.Web/sites@2023-12-01' = {
     type: 'UserAssigned'
     userAssignedIdentities: {
       '${identityId}': {}
+      '${sourceIdentityId}': {}
     }
   }
   properties: {

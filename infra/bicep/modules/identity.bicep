@@ -1,4 +1,4 @@
-// The app's identity: everything that it reaches, it reaches as this.
+// An identity: the app's, as which it reaches clusters and its own storage, or the one that reads sources for objects.
 param name string
 param location string
 param tags object = {}

@@ -10,6 +10,10 @@ param publicAccess bool = true
 @description('Roles of the app on the vault, by name.')
 param roles object
 
+@description('The identity that opens the vault for objects, and its role: keys alone, no secrets.')
+param sourcePrincipalId string
+param sourceRole string
+
 resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
   name: name
   location: location
@@ -40,6 +44,16 @@ resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for 
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.value)
   }
 }]
+
+resource sourceAssignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(vault.id, sourcePrincipalId, sourceRole)
+  scope: vault
+  properties: {
+    principalId: sourcePrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', sourceRole)
+  }
+}
 
 output id string = vault.id
 output uri string = vault.properties.vaultUri

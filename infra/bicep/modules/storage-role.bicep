@@ -1,4 +1,4 @@
-// One more principal that may do something on the app's storage account.
+// One more principal that may do something on a storage account: the app's, or one that Buckets are in.
 param storageName string
 param principalId string
 param role string

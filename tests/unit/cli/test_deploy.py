@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fluxless.api.failure import Problem
-from fluxless.auth.purposes import AKS
+from fluxless.auth.purposes import ACR, AKS
 from fluxless.cli import deploy, publishing, smoke
 from fluxless.cli.app import app
 from fluxless.cli.arm import Azure
@@ -103,6 +103,15 @@ def test_from_the_package_to_the_smoke_test(arm: Arm, tmp_path: Path) -> None:
     assert json.loads(put)["properties"]["mode"] == "Incremental"
     assert json.loads(put)["properties"]["parameters"]["clusters"]["value"][0]["name"] == "dev"
     assert arm.asked("/api/check") == ["GET /api/check?registries=example.azurecr.io"]
+
+
+def test_objects_that_the_walls_refuse_are_told_and_stop_nobody(arm: Arm, tmp_path: Path) -> None:
+    """They are of whoever made them: nobody makes deployments fail by an object."""
+    words = "the storage token of Entra is not given away: … add storage=<host> to FLUXLESS_TOKEN_HOSTS"
+    arm.check["objects"] = [{"name": "dev/Bucket/team/a", "ok": False, "message": words, "missing": ""}]
+    code, text = run(tmp_path)
+    assert code == 0, text
+    assert f"! dev/Bucket/team/a is refused: {words} ✔ the app does its work" in text
 
 
 def test_what_if_changes_nothing(arm: Arm, tmp_path: Path) -> None:
@@ -265,6 +274,15 @@ def test_a_registry_with_abac_lacks_the_role_that_it_honours(arm: Arm, tmp_path:
     code, text = run(tmp_path)
     assert code == 1
     assert f'--role "Container Registry Repository Reader" --scope {REGISTRY}' in text
+
+
+def test_a_registry_lacks_the_role_for_the_identity_that_reads_it(arm: Arm, tmp_path: Path) -> None:
+    compile_to(tmp_path, sourceIdentity=True)
+    arm.outputs["sourcePrincipalId"] = "the-reader"
+    arm.check["registries"] = [{"name": "example.azurecr.io", "ok": False, "message": "denied", "missing": ACR.role}]
+    _, text = run(tmp_path)
+    assert "--assignee-object-id the-reader --assignee-principal-type ServicePrincipal" in text
+    assert "the-principal" not in text
 
 
 def test_without_azure_rbac_rights_within_a_cluster_are_bound_there(arm: Arm, tmp_path: Path) -> None:

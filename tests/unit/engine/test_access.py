@@ -42,7 +42,7 @@ async def test_a_cluster_whose_objects_do_not_come_holds_up_no_registry(monkeypa
 
 
 def test_the_app_answers_before_fluxless_deploy_gives_up() -> None:
-    assert access.SEEN_WITHIN + access.WITHIN < ASK_WITHIN
+    assert 2 * access.SEEN_WITHIN + access.WITHIN < ASK_WITHIN
 
 
 def test_a_suspended_source_names_no_registry() -> None:

@@ -21,6 +21,7 @@ ROLES = {
     "keyVaultCryptoUser": "12338af0-0e69-4776-bea7-57ae8d297424",
     "keyVaultSecretsUser": "4633458b-17de-408a-b874-0445c86b69e6",
     "monitoringMetricsPublisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "storageBlobDataReader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
     "storageBlobDataOwner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     "storageQueueDataContributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
     "storageQueueDataMessageSender": "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a",
@@ -71,6 +72,21 @@ def test_every_type_is_compared() -> None:
     assert {resource.type.partition("@")[0] for resource in made} == set(azure_models.MODELS)
 
 
+def test_what_reads_sources_rules_nothing() -> None:
+    """Its roles are to read: registries, buckets, and keys of the vault; none of a cluster or the app's storage."""
+    text = (ROOT / "main.bicep").read_text()
+    given = {
+        name: re.findall(r"roles\.(\w+)", body)
+        for name, body in re.findall(r"^module (\w+) '[^']+' = (.*?)^\}", text, re.MULTILINE | re.DOTALL)
+        if "sources.outputs.principalId" in body
+    }
+    assert given == {
+        "vault": ["keyVaultSecretsUser", "keyVaultCryptoUser", "keyVaultCryptoUser"],  # the first two are the app's
+        "sourceRegistryAccess": ["containerRegistryRepositoryReader", "acrPull"],
+        "bucketAccess": ["storageBlobDataReader"],
+    }
+
+
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "words"),
     [
@@ -105,6 +121,8 @@ def test_every_type_is_compared() -> None:
         ("main.bicep", "modules/identity.bicep", "modules/identities.bicep", "there is no modules/identities.bicep"),
         ("main.bicep", "param tags object = {}", "param tags object = {", "syntax error"),
         ("roles.json", "b7e6dc6d-f1e8", "b7e6dc6d-f1c8", "roles.json: storageBlobDataOwner"),
+        ("main.bicep", "    sourceIdentityId: sources.outputs.id\n", "", "parameter sourceIdentityId is missing"),
+        ("modules/key-vault.bicep", "scope: vault", "scopes: vault", "no property scopes"),
         ("small.bicepparam", "param clusters", "param cluster", "has no parameter cluster"),
         ("private.bicepparam", "param privateNetwork = true", "param privateNetwork = 'yes'", "is no bool"),
     ],
