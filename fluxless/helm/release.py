@@ -7,11 +7,11 @@ own bytes are cut out of the record instead of being made again.
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,8 +93,8 @@ class Release:
         }
         if oci_digest:
             parts["ociDigest"] = json.dumps(oci_digest)
-        line = _object(parts) + "\n"
-        return f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
+        line = (_object(parts) + "\n").encode(errors="replace")
+        return f"sha256:{hashlib.sha256(line).hexdigest()}"
 
     def tests(self, filters: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
         """How the tests went that the filters select, by name (HR-25, HR-43)."""
@@ -149,6 +149,8 @@ def read(secret: Mapping[str, Any]) -> Release:
         text = _unpacked(packed)
         document = json.loads(text)
         info, chart = document.get("info") or {}, document.get("chart") or {}
+        hooks = document.get("hooks") or []
+        _check_shape(info, chart.get("metadata") or {}, document.get("config") or {}, hooks)
         return Release(
             name=str(document["name"]),
             namespace=str(document.get("namespace") or ""),
@@ -158,14 +160,28 @@ def read(secret: Mapping[str, Any]) -> Release:
             chart=chart.get("metadata") or {},
             config=document.get("config") or {},
             manifest=str(document.get("manifest") or ""),
-            hooks=tuple(document.get("hooks") or ()),
+            hooks=tuple(hooks),
             info=info,
             secret=name,
             text=text,
             stamp=stamp_of(secret),
         )
-    except (KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, binascii.Error) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UnreadableRecord(f"Secret '{name}' is no record of a release: {error}") from None
+    except (EOFError, OSError, zlib.error) as error:
+        raise UnreadableRecord(f"Secret '{name}' is no record of a release: {error}") from None
+
+
+def _check_shape(info: Any, metadata: Any, config: Any, hooks: Any) -> None:
+    """What others read of a record without looking. Raises ValueError: whoever writes Secrets may write any."""
+    runs = [hook.get("last_run") or {} for hook in hooks]
+    events = [event for hook in hooks for event in hook.get("events") or []]
+    mappings = all(isinstance(one, dict) for one in (info, metadata, config, *hooks, *runs))
+    if not mappings or not isinstance(hooks, list) or not all(isinstance(event, str) for event in events):
+        raise ValueError("info, chart, config or hooks are malformed")
+    for one in (info, *runs):
+        for field in ("first_deployed", "last_deployed", "deleted", "started_at", "completed_at"):
+            _moment(one.get(field))
 
 
 def latest(releases: Iterable[Release]) -> Release | None:
@@ -176,7 +192,7 @@ def latest(releases: Iterable[Release]) -> Release | None:
 def failed_record(release: Release, description: str) -> dict[str, Any]:
     """The change of a Secret that marks a pending release as failed, as Flux unlocks one (HR-60)."""
     document = json.loads(release.text)
-    document["info"] = {**document["info"], "status": FAILED, "description": description}
+    document["info"] = {**(document.get("info") or {}), "status": FAILED, "description": description}
     packed = base64.b64encode(gzip.compress(json.dumps(document, separators=(",", ":")).encode()))
     data = {"release": base64.b64encode(packed).decode()}
     return {"metadata": {"labels": {"status": FAILED}}, "data": data}

@@ -56,8 +56,13 @@ def more_than(limit: int, values: Any) -> bool:
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """`sha256:<hex>` of the values; that of nothing when there are none."""
-    return f"sha256:{hashlib.sha256(encoded(values)).hexdigest()}" if values else EMPTY
+    """`sha256:<hex>` of the values; that of nothing when there are none. Raises `ValuesProblem` for what Go has no word
+    for: numbers beyond 64 bits of floating point, halves of characters.
+    """
+    try:
+        return f"sha256:{hashlib.sha256(encoded(values)).hexdigest()}" if values else EMPTY
+    except (OverflowError, UnicodeEncodeError, RecursionError) as error:
+        raise ValuesProblem(f"the values cannot be written: {type(error).__name__}", "correct the values") from None
 
 
 def encoded(values: Mapping[str, Any]) -> bytes:

@@ -94,6 +94,8 @@ async def _fetch(issuer: str) -> dict[str, Any]:
         async with transport.session(timeout=TIMEOUT) as http:
             document = await _get(http, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
             keys = (await _get(http, str(document["jwks_uri"]))).get("keys") or []
+            if not isinstance(keys, list):
+                raise ValueError("its keys are no list")
     except (aiohttp.ClientError, OSError, TimeoutError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"failed to initialize OIDC provider for issuer '{issuer}': {error}", 503) from None
     found: dict[str, Any] = {}

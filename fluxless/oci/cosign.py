@@ -55,10 +55,11 @@ class Keys:
         try:
             envelope = json.loads(bundle)["dsseEnvelope"]
             payload, kind = decoded(envelope["payload"]), str(envelope["payloadType"])
+            spelled = kind.encode()
             signatures = [decoded(entry["sig"]) for entry in envelope["signatures"]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise Unverified("the bundle is malformed") from None
-        self._check(signatures, b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload))
+        self._check(signatures, b"DSSEv1 %d %s %d %s" % (len(spelled), spelled, len(payload), payload))
         return kind, payload
 
     def _check(self, signatures: Sequence[bytes], data: bytes) -> None:
