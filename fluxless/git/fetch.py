@@ -77,8 +77,25 @@ class Checkout:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work over a checkout in the threads of this room."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+    """Run blocking work over a checkout in the threads of this room. Raises `GitProblem` for objects that are missing
+    or are none of Git's: a remote sends what it likes.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: _understood(work))
+
+
+def _understood(work: Callable[[], T]) -> T:
+    import pygit2
+
+    try:
+        return work()
+    except (
+        pygit2.GitError,
+        KeyError,
+        AttributeError,
+        TypeError,
+    ) as error:  # an object that is missing, or of another kind
+        words = " ".join(str(error).split())[:200]
+        raise GitProblem(f"the remote has sent a broken commit: {words}", "run `git fsck` on the repository") from error
 
 
 @contextlib.asynccontextmanager
@@ -178,14 +195,19 @@ class _Fetch:
         _settle()
         repository = pygit2.init_repository(str(self._folder), bare=True)
         found = self._get(repository, ref, commit)
-        known = Commit(
-            str(found.id),
-            found.message,
-            found.author.name,
-            found.commit_time,
-            Signed(*(part or b"" for part in found.gpg_signature)),
-        )
-        return Checkout(known, self._tag(repository, ref), Tree(repository, found.tree, self._shown))
+        try:
+            known = Commit(
+                str(found.id),
+                found.message,
+                found.author.name,
+                found.commit_time,
+                Signed(*(part or b"" for part in found.gpg_signature)),
+            )
+            tag = self._tag(repository, ref)
+        except (ValueError, AttributeError, TypeError, LookupError) as error:  # no author, no text, no tag
+            words = f"commit '{found.id}' of '{self._shown}' is malformed"
+            raise GitProblem(words, "run `git fsck` on the repository") from error
+        return Checkout(known, tag, Tree(repository, found.tree, self._shown))
 
     def _tag(self, repository: Any, ref: str) -> Tag | None:
         import pygit2

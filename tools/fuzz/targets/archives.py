@@ -30,6 +30,7 @@ _NAMES = [
     ),
     *("./a", "a//b", "a/", "..", ".", "", "\0", "x" * 300, "é", ".sourceignore", "web/.helmignore", "l", "l/a", "d/l"),
 ]
+_PLAIN = ["web/Chart.yaml", "web/values.yaml", "web/templates/a.yaml", "web/d/e", "web/.sourceignore"]
 _LINKS = [
     "..",
     "../canary",
@@ -60,11 +61,18 @@ def packed(random: Random, levels: int) -> bytes:
     """With archives in it, as many levels deep."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=random.choice((tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))) as tar:
-        for _ in range(random.randint(1, 12)):
-            entry = tarfile.TarInfo(random.choice(_NAMES))
-            entry.type, entry.linkname = random.choice(_TYPES), random.choice(_LINKS)
+        odds = random.choice((0.02, 0.3, 1.0))
+        for number in range(random.randint(1, 12)):
+            strange = random.random() < odds
+            entry = tarfile.TarInfo(
+                random.choice(_NAMES) if strange else random.choice(_PLAIN) if number else _PLAIN[0]
+            )
+            entry.type = random.choice(_TYPES) if strange else tarfile.REGTYPE
+            entry.linkname = random.choice(_LINKS)
             entry.mode, entry.mtime = random.choice((0o644, 0o755, 0o4777)), random.choice((0, 1, 1 << 33))
             content = packed(random, levels - 1) if levels and random.random() < 0.2 else random.choice(_CONTENT)
+            if not strange and entry.name == _PLAIN[0]:
+                content = _CONTENT[1]
             entry.size = len(content) if entry.type == tarfile.REGTYPE else 0
             tar.addfile(entry, io.BytesIO(content))
     raw = buffer.getvalue()

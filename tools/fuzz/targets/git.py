@@ -35,21 +35,26 @@ _NAMES = [
     b"git~1",
 ]
 _MODES = [b"100644", b"100755", b"120000", b"40000", b"160000", b"0", b"777777777777", b"x"]
+_CAPABILITIES = b"\0ofs-delta shallow side-band-64k symref=HEAD:refs/heads/main agent=x"
+_ODD_CAPABILITIES = (
+    b"",
+    b"\0" + b"x" * 60000,
+    b"\0shallow object-format=sha256",
+    b"\0shallow multi_ack_detailed side-band-64k",
+)
 Object = tuple[int, bytes]
 
 
-def inputs(random: Random) -> tuple[bytes, bytes, str]:
-    """An advertisement, the answer to a fetch, and the commit to fetch."""
+def inputs(random: Random) -> tuple[bytes, bytes, bytes, str]:
+    """Advertisements to look at and to fetch by, the answer to a fetch, and the commit to fetch."""
     objects, tip = _objects(random)
     pack = _pack(random, objects)
-    if random.random() < 0.3:
+    if random.random() < 0.2:
         pack = odd.bent(random, pack)
         pack = pack[:-20] + hashlib.sha1(pack[:-20]).digest() if random.random() < 0.7 else pack
-    capabilities = random.choice(
-        (b"", b"\0ofs-delta symref=HEAD:refs/heads/main", b"\0" + b"x" * 60000, b"\0object-format=sha256")
-    )
+    capabilities = _CAPABILITIES if random.random() < 0.9 else random.choice(_ODD_CAPABILITIES)
     lines = [tip.encode() + b" HEAD" + capabilities, tip.encode() + b" refs/heads/main"]
-    if random.random() < 0.3:
+    if random.random() < 0.08:
         lines += [
             tip.encode() + b" refs/tags/v1",
             tip.encode() + b" refs/tags/v1^{}",
@@ -59,12 +64,17 @@ def inputs(random: Random) -> tuple[bytes, bytes, str]:
         ]
     service = _packet(b"# service=git-upload-pack\n") + b"0000"
     advertised = service + b"".join(_packet(line + b"\n") for line in lines) + b"0000"
-    if random.random() < 0.3:
-        advertised = odd.bent(
+    looked = advertised
+    if random.random() < 0.4:
+        looked = odd.bent(
             random, advertised, [b"0000", b"0001", b"ffff", b"-001", b"0003", b"zzzz", b"version 2\n", b"\0"]
         )
-    answer = _packet(b"NAK\n") + pack
-    return advertised, odd.bent(random, answer) if random.random() < 0.1 else answer, tip
+    if random.random() < 0.02:  # libgit2 waits for more of some
+        advertised = looked
+    parts = [pack[at : at + 60_000] for at in range(0, len(pack), 60_000)]
+    banded = b"".join(_packet(bytes([random.choice((1,) * 20 + (2, 3, 4))]) + part) for part in parts)
+    answer = _packet(b"shallow " + tip.encode()) + b"0000" + _packet(b"NAK\n") + banded + b"0000"
+    return looked, advertised, odd.bent(random, answer) if random.random() < 0.1 else answer, tip
 
 
 def _objects(random: Random) -> tuple[list[Object], str]:
@@ -75,10 +85,15 @@ def _objects(random: Random) -> tuple[list[Object], str]:
         ),
     )
     objects, below = [blob], _id(blob)
-    for _ in range(random.randint(1, 4)):
+    strange = random.random() < 0.5
+    for level in range(random.randint(1, 4)):
         rows = [
-            (random.choice(_MODES if random.random() < 0.3 else _MODES[:1]), random.choice(_NAMES), below)
-            for _ in range(random.randint(1, 3))
+            (
+                random.choice(_MODES if strange else _MODES[3:4] if level else _MODES[:1]),
+                random.choice(_NAMES if strange else _NAMES[:1]),
+                below,
+            )
+            for _ in range(random.randint(1, 3) if strange else 1)
         ]
         tree = b"".join(mode + b" " + name + b"\0" + bytes.fromhex(one) for mode, name, one in rows)
         objects.append((_TREE, odd.bent(random, tree) if random.random() < 0.1 else tree))
@@ -125,12 +140,12 @@ def _packet(line: bytes) -> bytes:
     return b"%04x" % min(len(line) + 4, 0xFFFF) + line
 
 
-def judge(data: tuple[bytes, bytes, str], folder: Path) -> object:
+def judge(data: tuple[bytes, bytes, bytes, str], folder: Path) -> object:
     """Look, fetch, and read all files."""
     server = _server()
-    server.advertised, server.answer = data[0], data[1]
+    server.advertised, server.answer = data[0], data[2]
     said = []
-    for work in (_look(server.url), _fetch(server.url, data[0], data[2])):
+    for work in (_look(server.url), _fetch(server.url, data[1], data[3])):
         try:
             said.append(wait(work))
         except Problem as problem:
@@ -143,7 +158,7 @@ async def _look(url: str) -> object:
 
 
 async def _fetch(url: str, advertised: bytes, commit: str) -> object:
-    async with fetched(url, Auth(), ref="refs/heads/main", commit=commit, timeout=5, advertised=advertised) as found:
+    async with fetched(url, Auth(), ref="refs/heads/main", commit=commit, timeout=2, advertised=advertised) as found:
         tree = found.tree
         files = await in_thread(lambda: [(file.path, file.content[:200]) for file in tree.files(lambda _: False)])
         return [found.commit, files, tree.submodules, await in_thread(lambda: tree.texts(".sourceignore"))]
@@ -162,7 +177,10 @@ class _Server:
             return web.Response(body=self.advertised, content_type="application/x-git-upload-pack-advertisement")
 
         async def pack(request: web.Request) -> web.Response:
-            return web.Response(body=self.answer, content_type="application/x-git-upload-pack-result")
+            done = b"done" in await request.read()
+            shallow, flush, rest = self.answer.partition(b"0000")
+            said = rest if done else shallow + flush
+            return web.Response(body=said, content_type="application/x-git-upload-pack-result")
 
         app = web.Application()
         app.router.add_get("/{path:.*}/info/refs", refs)
