@@ -1,5 +1,6 @@
 """HTTP clients that trust, show and go through what a user says: TLS material and a proxy. Git, registries, buckets,
-Helm repositories and issuers of tokens are all asked by a session of this room.
+Helm repositories and issuers of tokens are all asked by a session of this room, which reaches only what
+`addresses.py` allows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies_environment
+
+from fluxless import addresses
 
 if TYPE_CHECKING:
     import aiohttp
@@ -107,20 +110,23 @@ def session(
     headers: Mapping[str, str] | None = None,
     timeout: float,
     decompress: bool = True,
+    own_proxy: bool = True,
 ) -> aiohttp.ClientSession:
     """An HTTP session; `timeout` in seconds for one whole request. The caller closes it. Raises ValueError for TLS
-    material that cannot be read. Without a proxy of its own it uses that of the environment.
+    material that cannot be read. Without a proxy of its own it uses that of the environment, unless `own_proxy` says
+    that each request brings one. Its requests, redirected
+    ones included, raise OSError for addresses that the app does not call (`addresses.AddressRefused`).
     """
     import aiohttp
+
+    from fluxless.connections import Connector, SocksConnector
 
     context = (tls or Tls()).context()
     named: dict[str, Any] = {}
     if proxy is not None and proxy.address.startswith("socks5://"):
-        from aiohttp_socks import ProxyConnector
-
-        connector: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, ssl=context, limit=4)
+        connector: aiohttp.BaseConnector = SocksConnector(proxy, context, limit=4)
     else:
-        connector = aiohttp.TCPConnector(ssl=context, limit=4)
+        connector = Connector(ssl=context, limit=4, own_proxy=own_proxy and proxy is None)
         if proxy is not None:
             named["proxy"] = proxy.url
     return aiohttp.ClientSession(
@@ -128,7 +134,7 @@ def session(
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=timeout),
         auto_decompress=decompress,
-        trust_env=proxy is None and proxied(),
+        trust_env=own_proxy and proxy is None and proxied(),
         **named,
     )
 
@@ -139,6 +145,8 @@ def words(error: Exception, timeout: float) -> tuple[str, str]:
     """
     import aiohttp
 
+    if (refused := addresses.refusal(error)) is not None:
+        return str(refused), refused.next_step
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the TLS certificate is not trusted: {error.certificate_error}", "give the CA that signed it as ca.crt"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError) or "[SSL: " in str(error):

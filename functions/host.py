@@ -38,6 +38,7 @@ async def check_event_grid(authorization: str) -> None:
     from fluxless.notification.oidc import verified
     from fluxless.notification.signatures import Refused
 
+    allow_addresses()
     issuer, audience = settings.EVENTGRID_ISSUER.read(), settings.EVENTGRID_AUDIENCE.read()
     if not issuer or not audience:
         raise Refused("set the app settings FLUXLESS_EVENTGRID_ISSUER and FLUXLESS_EVENTGRID_AUDIENCE")
@@ -49,6 +50,19 @@ async def check_event_grid(authorization: str) -> None:
 
 
 @lru_cache(maxsize=1)
+def allow_addresses() -> None:
+    """Set which addresses out of objects this worker calls; none near it until this was said. Raises `Problem`."""
+    from fluxless import addresses
+
+    try:
+        chosen = addresses.AddressPolicy.of(settings.ALLOWED_ADDRESSES.read(), os.environ)
+    except ValueError as error:
+        step = "write it like 10.80.0.0/22,192.168.7.4"
+        raise settings.ALLOWED_ADDRESSES.wrong(f"cannot be read: {error}", step) from None
+    addresses.use(chosen)
+
+
+@lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this worker. Raises `Problem` when an app setting is missing or wrong, naming it."""
     from fluxless.artifacts.cache import ArtifactCache
@@ -57,6 +71,7 @@ def engine() -> Engine:
     from fluxless.reconcile.remotes import Remotes
     from fluxless.reconcile.services import Services
 
+    allow_addresses()
     chosen = reconciliation.read()
     clusters = read_clusters(settings.CLUSTERS.read())
     store = open_store()

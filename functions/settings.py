@@ -305,6 +305,15 @@ TOKEN_HOSTS = AppSetting(
         "([identity walls](decisions/identity-walls.md))"
     ),
 )
+ALLOWED_ADDRESSES = AppSetting(
+    "FLUXLESS_ALLOWED_ADDRESSES",
+    "",
+    (
+        "addresses and ranges, with commas between, that sources, proxies, issuers and kubeconfigs of objects may lead "
+        "to besides public ones, such as `10.80.0.0/22`: the networks of your own Git servers, registries and "
+        "clusters. Metadata and identity endpoints are never among them ([security](security.md#network))"
+    ),
+)
 CACHE_FOLDER = AppSetting(
     "FLUXLESS_CACHE_FOLDER",
     "",

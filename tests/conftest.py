@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from fluxless import addresses
 from fluxless.artifacts.blob import AzureStore
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.cli.install import install
@@ -36,6 +37,12 @@ def workshop() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="fluxless-tests-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback() -> None:
+    """Servers of tests listen there, and objects lead to them, as in `make up`."""
+    addresses.use(addresses.AddressPolicy.of("127.0.0.0/8, ::1", {}))
 
 
 @pytest.fixture(scope="session", autouse=True)

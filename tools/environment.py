@@ -80,6 +80,7 @@ def up(
         "FLUXLESS_EVENTS_QUEUE": EVENTS_QUEUE,
         "FLUXLESS_EVENTS": connection,
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
+        "FLUXLESS_ALLOWED_ADDRESSES": "127.0.0.1,::1",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
         **{f"FLUXLESS_{binary.name.upper()}": str(binaries.find(binary)) for binary in binaries.SHIPPED},
         **({"FLUXLESS_TIMER": timer} if timer else {}),

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from fluxless.addresses import refusal
 from fluxless.bucket.objects import LARGEST, MOST, BucketProblem, BucketRefused, too_large, too_many
-from fluxless.transport import Proxy
+from fluxless.transport import Proxy, session
 
 if TYPE_CHECKING:
     from azure.storage.blob.aio import ContainerClient
+
+
+RETRIES = {"retry_total": 2, "initial_backoff": 0.2, "increment_base": 1, "random_jitter_range": 0}
+"""The SDK's own pauses add up to 40 s; the source is tried again anyway."""
 
 
 def with_sas(endpoint: str, sas: str) -> str:
@@ -36,10 +41,11 @@ class AzureContainer:
         parts = urlsplit(endpoint)
         url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{container}"))
         options: dict[str, Any] = {
-            "retry_total": 2,
+            **RETRIES,
             "permit_redirects": False,
             "connection_timeout": min(timeout, 10.0),
             "read_timeout": timeout,
+            "transport": _transport(timeout, own_proxy=proxy is None),
         }
         if proxy is not None:
             options["proxies"] = {"http": proxy.url, "https": proxy.url}
@@ -87,6 +93,8 @@ class AzureContainer:
 
     def _problem(self, error: Any) -> BucketProblem:
         status, code = getattr(error, "status_code", None), str(getattr(error, "error_code", "") or "")
+        if (refused := refusal(error)) is not None:
+            return BucketProblem(f"container '{self._name}' cannot be read: {refused}", refused.next_step)
         first = (str(getattr(error, "message", "") or error).splitlines() or [""])[0][:300]
         if status == 404:
             return BucketProblem(f"bucket '{self._name}' not found", "create the container, or correct spec.bucketName")
@@ -98,6 +106,21 @@ class AzureContainer:
             return BucketRefused(f"no token for container '{self._name}': {first}", step)
         step = "check spec.endpoint and that the app can reach it; it is tried again"
         return BucketProblem(f"container '{self._name}' cannot be read: {first}", step)
+
+
+def _transport(timeout: float, *, own_proxy: bool) -> Any:
+    """The SDK's transport on a session of ours: its own would reach anything. It tells a proxy with each request."""
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    class Transport(AioHttpTransport):  # type: ignore[misc]
+        session: Any
+
+        async def open(self) -> None:
+            if self.session is None:
+                self.session = session(timeout=timeout, decompress=False, own_proxy=own_proxy)
+            await super().open()
+
+    return Transport()
 
 
 def _etag(raw: Any) -> str:

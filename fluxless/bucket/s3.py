@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from fluxless.addresses import refusal
 from fluxless.bucket.objects import LARGEST, MOST, BucketProblem, BucketRefused, too_large, too_many
 from fluxless.transport import Proxy, Tls
 
@@ -106,6 +107,8 @@ class S3Bucket:
     def _problem(self, error: Exception) -> BucketProblem:
         from urllib3.exceptions import HTTPError
 
+        if (refused := refusal(error)) is not None:
+            return BucketProblem(f"bucket '{self._name}' cannot be read: {refused}", refused.next_step)
         code = str(getattr(error, "code", "") or "")
         if code == "NoSuchBucket":
             return BucketProblem(f"bucket '{self._name}' not found", "create it, or correct spec.bucketName")
@@ -122,6 +125,8 @@ class S3Bucket:
 def _pool(tls: Tls, proxy: Proxy | None, timeout: float) -> Any:
     import urllib3
 
+    from fluxless.bucket.pools import judged
+
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=min(timeout, 10.0), read=timeout),
         "maxsize": AT_ONCE,
@@ -129,8 +134,8 @@ def _pool(tls: Tls, proxy: Proxy | None, timeout: float) -> Any:
         "ssl_context": tls.context(),
     }
     if proxy is None:
-        return urllib3.PoolManager(**options)
+        return judged(urllib3.PoolManager(**options))
     if proxy.address.startswith("socks5://"):
         raise BucketProblem("a socks5 proxy cannot be used for buckets", "give an http proxy in spec.proxySecretRef")
     headers = urllib3.make_headers(proxy_basic_auth=f"{proxy.username}:{proxy.password}") if proxy.username else None
-    return urllib3.ProxyManager(proxy.address, proxy_headers=headers, **options)
+    return judged(urllib3.ProxyManager(proxy.address, proxy_headers=headers, **options))

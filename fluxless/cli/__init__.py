@@ -3,6 +3,8 @@
 
 def main() -> None:
     """The entry point of the console script."""
+    from fluxless import addresses
     from fluxless.cli.app import app
 
+    addresses.use(addresses.AddressPolicy(everything=True))  # a person at a machine of their own types addresses
     app()

@@ -11,13 +11,14 @@ import contextlib
 import secrets
 import shlex
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from fluxless.api.failure import FailureClass
 from fluxless.git.auth import Auth, SecretProblem
 from fluxless.git.errors import GitProblem, RemoteUnavailable, RepositoryNotFound, public
 from fluxless.git.relay import Door
+from fluxless.transport import words
 
 if TYPE_CHECKING:
     import asyncssh
@@ -50,6 +51,8 @@ class KeyRefused(GitProblem):
 async def _connected(url: str, auth: Auth, timeout: float) -> AsyncIterator[asyncssh.SSHClientConnection]:
     import asyncssh
 
+    from fluxless.connections import dial, through
+
     parts = urlsplit(url)
     if not auth.identity:
         step = "set spec.secretRef to a Secret with the keys identity and known_hosts"
@@ -63,18 +66,18 @@ async def _connected(url: str, auth: Auth, timeout: float) -> AsyncIterator[asyn
         if "passphrase" in str(error).lower():
             raise SecretProblem("", "has an encrypted 'identity' and no 'password'") from None
         raise SecretProblem("", f"holds an identity or known_hosts that cannot be read: {error}") from None
-    options: dict[str, Any] = {}
-    if auth.proxy is not None:
-        from python_socks.async_.asyncio import Proxy
-
-        if auth.proxy.address.startswith("https://"):
-            step = "give an http or socks5 proxy in the Secret of spec.proxySecretRef"
-            raise GitProblem(f"'{public(url)}' cannot be reached by an https proxy", step, FailureClass.VALIDATION)
-        tunnel = Proxy.from_url(auth.proxy.url)
-        options["sock"] = await tunnel.connect(parts.hostname or "", parts.port or 22, timeout=timeout)
+    host, port = parts.hostname or "", parts.port or 22
+    if auth.proxy is None:
+        sock = await dial(host, port, timeout=timeout)
+    elif auth.proxy.address.startswith("https://"):
+        step = "give an http or socks5 proxy in the Secret of spec.proxySecretRef"
+        raise GitProblem(f"'{public(url)}' cannot be reached by an https proxy", step, FailureClass.VALIDATION)
+    else:
+        sock = await through(auth.proxy, host, port, timeout=timeout)
     connection = await asyncssh.connect(
-        parts.hostname or "",
-        parts.port or 22,
+        host,
+        port,
+        sock=sock,
         username=unquote(parts.username or "git"),
         client_keys=[key],
         known_hosts=hosts,
@@ -83,7 +86,6 @@ async def _connected(url: str, auth: Auth, timeout: float) -> AsyncIterator[asyn
         password=None,
         preferred_auth=("publickey",),
         login_timeout=timeout,
-        **options,
     )
     async with connection:
         yield connection
@@ -93,7 +95,6 @@ async def _connected(url: str, auth: Auth, timeout: float) -> AsyncIterator[asyn
 async def _session(url: str, auth: Auth, timeout: float) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
     """`git-upload-pack` for the repository. Raises `GitProblem`."""
     import asyncssh
-    from python_socks import ProxyError
 
     path = unquote(urlsplit(url).path)
     try:
@@ -105,8 +106,10 @@ async def _session(url: str, auth: Auth, timeout: float) -> AsyncIterator[asyncs
         raise HostKeyRefused(url, str(error.reason)) from error
     except asyncssh.PermissionDenied as error:
         raise KeyRefused(url) from error
-    except (asyncssh.Error, OSError, ProxyError) as error:
+    except asyncssh.Error as error:
         raise RemoteUnavailable(url, str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise RemoteUnavailable(url, *words(error, timeout)) from error
 
 
 async def advertisement(url: str, auth: Auth, *, timeout: float) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from fluxless import metrics
+from fluxless.addresses import refusal
 from fluxless.kube import discovery
 from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooManyRequests, Unreachable, from_answer
 from fluxless.kube.resource import Resource
@@ -114,7 +115,7 @@ class Cluster:
             raise _Dropped(f"the connection was closed: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             metrics.API_REQUESTS.add(self.name, "<error>", method)
-            words = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+            words = "no answer in time" if isinstance(error, TimeoutError) else str(refusal(error) or error)
             raise Unreachable(f"cluster {self.name!r} cannot be reached: {words}") from error
         metrics.API_REQUESTS.add(self.name, str(answer.status), method)
         return answer.status, str(answer.reason), data, float(answer.headers.get("Retry-After") or 1.0)
@@ -143,8 +144,8 @@ class Cluster:
             ) as answer:
                 metrics.API_REQUESTS.add(self.name, str(answer.status), method)
                 yield answer
-        except (aiohttp.ClientConnectionError, TimeoutError, OSError) as error:
-            raise Unreachable(f"cluster {self.name!r} cannot be reached: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"cluster {self.name!r} cannot be reached: {refusal(error) or error}") from error
 
     async def resource(self, api_version: str, kind: str) -> Resource:
         """What discovery says of a kind. A miss asks the API server once more. Raises `NoSuchKind`."""

@@ -168,9 +168,11 @@ async def connect(config: ClusterConfig) -> Cluster:
 
 
 async def connect_brought(brought: Brought) -> Cluster:
-    """Open the cluster of a kubeconfig that an object brings, likewise. Raises `Problem`."""
+    """Open the cluster of a kubeconfig that an object brings, likewise. Its addresses are judged (`addresses.py`).
+    Raises `Problem`.
+    """
     connection = await asyncio.to_thread(kubeconfig.parse, brought.text, f"of cluster {brought.name!r}")
-    return await _open(brought.name, replace(connection, insecure=False))
+    return await _open(brought.name, replace(connection, insecure=False), judged=True)
 
 
 async def connect_named(named: Named, identity: Identity) -> Cluster:
@@ -178,8 +180,15 @@ async def connect_named(named: Named, identity: Identity) -> Cluster:
     return await _connect_aks(named.name, named.resource_id, identity)
 
 
-async def _open(name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None) -> Cluster:
+async def _open(
+    name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None, *, judged: bool = False
+) -> Cluster:
     api = await asyncio.to_thread(_client, connection)
+    if judged:
+        from fluxless.connections import Connector
+
+        rest, own = api.rest_client, not connection.proxy
+        rest._create_connector = lambda: Connector(limit=rest.maxsize, ssl=rest.ssl_context, own_proxy=own)
     return Cluster(name, api, token or _authorization(connection))
 
 

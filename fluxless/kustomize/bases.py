@@ -20,6 +20,7 @@ from fluxless.git.ls_remote import ls_remote
 from fluxless.git.tree import Tree
 from fluxless.kustomize.generate import BuildProblem
 from fluxless.kustomize.jail import Elsewhere, elsewhere
+from fluxless.transport import words
 
 FOLDER = ".remote"
 """Folder of the private copy that holds what was fetched."""
@@ -149,8 +150,8 @@ async def _download(url: str, one: Elsewhere, timeout: float) -> bytes:
             while len(data) <= MAX_FILE and (more := await answer.content.read(MAX_FILE)):
                 data += more
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        words = str(error) or "no answer"
-        raise BuildProblem(f"remote file '{url}' cannot be had: {words}", "correct the address", one.shown) from error
+        said, step = words(error, timeout)
+        raise BuildProblem(f"remote file '{url}' cannot be had: {said}", step, one.shown) from error
     if len(data) > MAX_FILE:
         raise BuildProblem(f"remote file '{url}' is larger than {MAX_FILE >> 20} MiB", "make it smaller", one.shown)
     return data

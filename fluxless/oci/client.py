@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from fluxless.addresses import refusal
 from fluxless.auth.purposes import ACR, HostRefused
 from fluxless.limits import INDEX_DEPTH
 from fluxless.oci import auth, media
@@ -395,6 +396,8 @@ class Registry:
                 except (aiohttp.ClientConnectorCertificateError, TimeoutError):
                     known = False
                 except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    if refusal(error) is not None:
+                        raise
                     known = not isinstance(error, aiohttp.ClientConnectorError) or isinstance(
                         error, aiohttp.ClientSSLError
                     )

@@ -27,6 +27,9 @@ param azureRbac bool = true
 @description('A network of its own, with private endpoints to storage and vault. Private clusters need it.')
 param privateNetwork bool = false
 
+@description('Addresses and ranges that objects may lead to besides public ones, with commas between: FLUXLESS_ALLOWED_ADDRESSES. Empty: the network of the app, where it has one.')
+param allowedAddresses string = ''
+
 @description('Networks of private clusters, by resource id: peered with the network of the app.')
 param peerNetworkIds array = []
 
@@ -327,6 +330,7 @@ var fluxlessSettings = {
   FLUXLESS_IDENTITY_CLIENT_ID: identity.outputs.clientId
   FLUXLESS_SOURCE_IDENTITY_CLIENT_ID: sourceIdentity ? sources.outputs.clientId : ''
   FLUXLESS_TASK_HUB: taskHub
+  FLUXLESS_ALLOWED_ADDRESSES: empty(allowedAddresses) && privateNetwork ? network.outputs.addressPrefix : allowedAddresses
 }
 
 var allSettings = union(storageSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, settings)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from fluxless import addresses
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.artifacts.store import Store
 from fluxless.engine.engine import Engine
@@ -81,6 +82,7 @@ class Worker:
 @contextlib.asynccontextmanager
 async def working(kubeconfig: Path, store: Store, folder: Path) -> AsyncIterator[Worker]:
     """An engine at work."""
+    addresses.use(addresses.AddressPolicy.of("127.0.0.0/8, ::1", {}))
     settings = Settings(requeue_dependency=REQUEUE_DEPENDENCY, health_inline=1.0, health_poll=1.0, source_spacing=0.0)
     services = Services(store, ArtifactCache(store, folder / "cache"), settings)
     engine = Engine({NAME: ClusterConfig(NAME, kubeconfig=str(kubeconfig))}, services)

@@ -59,5 +59,6 @@ resource peering 'Microsoft.Network/virtualNetworks/virtualNetworkPeerings@2024-
 }]
 
 output id string = network.id
+output addressPrefix string = addressPrefix
 output appSubnetId string = '${network.id}/subnets/app'
 output endpointSubnetId string = '${network.id}/subnets/endpoints'
