@@ -71,6 +71,10 @@ ARCHIVE_FILE = _limit("ARCHIVE_FILE", 128 * MIB, "bytes", "one file of a commit"
 ARCHIVE_FILES = _limit("ARCHIVE_FILES", 250_000, "files", "an artifact or an archive")
 TAR_READ = _limit("TAR_READ", MIB, "bytes", "an extended header of an archive's entry")
 
+REFERENCES = _limit("REFERENCES", 64 * MIB, "bytes", "the branches and tags that a Git server names")
+REMOTE_FILE = _limit("REMOTE_FILE", 10 * MIB, "bytes", "a file that a kustomization names by its address")
+TOKEN_ANSWER = _limit("TOKEN_ANSWER", MIB, "bytes", "an answer of a token server, GitHub's API or an issuer of tokens")
+
 # -- patterns and expressions of users --------------------------------
 
 PATTERN_LENGTH = _limit("PATTERN_LENGTH", 4096, "characters", "a regular expression or glob of a user")
@@ -82,7 +86,22 @@ IGNORE_MEMORY = _limit("IGNORE_MEMORY", 8 * MIB, "bytes", "the machine that all 
 
 # -- API servers --------------------------------
 
+ANSWER = _limit(
+    "ANSWER", 64 * MIB, "bytes", "one answer of an API server, decompressed; smaller pages are asked for then"
+)
+ANSWER_VALUES = _limit("ANSWER_VALUES", 4_000_000, "values", "what an answer of an API server becomes in memory")
+LIST = _limit("LIST", 256 * MIB, "bytes", "all pages of one list of an API server")
+LIST_VALUES = _limit("LIST_VALUES", 8_000_000, "values", "what one list of an API server becomes in memory")
+LIST_PAGES = _limit("LIST_PAGES", 1000, "pages", "one list of an API server, those that it asks for again included")
+LIST_WITHIN = _limit("LIST_WITHIN", 120, "seconds", "one list of an API server")
+TO_HELM = _limit("TO_HELM", 256 * MIB, "bytes", "one answer of an API server to helm")
+KINDS_WITHIN = _limit("KINDS_WITHIN", 60, "seconds", "what an API server says of its kinds to helm")
+STATUS_WORDS = _limit("STATUS_WORDS", 32 * KIB, "characters", "an API server's words of a refusal")
+
 # -- webhooks and other callers --------------------------------
+
+CALLER_BODY = _limit("CALLER_BODY", 4 * MIB, "bytes", "a request to a webhook (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT)")
+RECEIVER_BODY = _limit("RECEIVER_BODY", 3 * MIB, "bytes", "a request to a Receiver, as in Flux")
 
 # -- work: slots, objects, chains --------------------------------
 CLUSTER_SLOTS = _limit("CLUSTER_SLOTS", 32, "objects", "one cluster worked on at once; a namespace alone has half")

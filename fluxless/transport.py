@@ -139,6 +139,32 @@ def session(
     )
 
 
+class AnswerTooLarge(OSError):
+    """An answer has more bytes than it may have. An OSError: rooms treat it as no answer."""
+
+    def __init__(self, limit: int) -> None:
+        size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+        super().__init__(f"the answer is larger than {size}")
+
+
+async def read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, decompressed where the session does so, of at most `limit` bytes. Raises `AnswerTooLarge` before more
+    is in memory, and what else reading raises.
+    """
+    said = answer.headers.get("Content-Length", "")
+    if said.isdigit() and len(said) < 20 and int(said) > limit:
+        answer.close()
+        raise AnswerTooLarge(limit)
+    data = bytearray()
+    async for chunk in answer.content.iter_any():
+        data += chunk
+        if len(data) > limit:
+            answer.close()
+            raise AnswerTooLarge(limit)
+    answer.release()
+    return bytes(data)
+
+
 def words(error: Exception, timeout: float) -> tuple[str, str]:
     """What went wrong on the way, and the next step, for any error that a session raises: those of aiohttp, OSError and
     TimeoutError.
@@ -152,6 +178,8 @@ def words(error: Exception, timeout: float) -> tuple[str, str]:
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError) or "[SSL: " in str(error):
         step = "check the TLS settings; a server that asks for a client certificate needs tls.crt and tls.key"
         return f"TLS failure: {error}", step
+    if isinstance(error, AnswerTooLarge):
+        return str(error), "check the address: no server should answer so much"
     if isinstance(error, asyncio.TimeoutError):
         return f"no answer within {timeout:.0f} s", "raise spec.timeout, or check the server"
     return str(error) or type(error).__name__, "check the address and that the app can reach it; it is tried again"

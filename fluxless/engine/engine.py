@@ -204,7 +204,7 @@ class Engine:
                 if self._tracer is not None:
                     spans.append(telling.span(record, obj, found.world))
                 failed = record["result"] in telling.FAILED
-                runs_log.log(logging.WARNING if failed else logging.INFO, telling.line(record))
+                runs_log.log(logging.WARNING if failed else logging.INFO, "%s", telling.line(record))
             return outcome
 
         outcomes = await asyncio.gather(*(one(ref) for ref in refs))

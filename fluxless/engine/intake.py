@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fluxless import limits
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS, RECEIVER, by_name
 from fluxless.api.timestamps import format_timestamp
@@ -45,8 +46,6 @@ LOOK_EVERY = 2.0
 """Seconds between two looks into a cluster for receivers that are not known: anybody may send to any path."""
 SECRET_FOR = 5.0
 """Seconds for which the Secret of a receiver is kept."""
-HOOK_LIMIT = 3 * 1024 * 1024
-"""Bytes of a webhook for a receiver (RC-13)."""
 REMEMBERED = 10_000
 """Deliveries that a worker remembers. A replay that comes to another one costs a look at the remote, no more."""
 TOLD_KINDS = {"GitRepository", "OCIRepository", "HelmRepository", "HelmChart"}
@@ -56,9 +55,8 @@ TOLD = tuple(kind for kind in KINDS if kind.built and kind.kind in TOLD_KINDS)
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A webhook that one cluster has not heard of yet."""
+    """What one cluster has not heard of yet. A webhook only says when: all that say the same are one announcement."""
 
-    delivery: str
     cluster: str
     keys: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
@@ -120,10 +118,8 @@ class Intake:
             while len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
         woken = tuple(name for name, count in zip(names, counts, strict=True) if count)
-        told = answer.delivery or str(time.time_ns())
-        missed = tuple(
-            Announcement(told, name, answer.keys) for name, count in zip(names, counts, strict=True) if count is None
-        )
+        keys = tuple(sorted(set(answer.keys)))
+        missed = tuple(Announcement(name, keys) for name, count in zip(names, counts, strict=True) if count is None)
         total = sum(count or 0 for count in counts)
         text = f"{total} object(s) will be reconciled" if total else "no object is made of this repository"
         if missed:
@@ -181,8 +177,8 @@ class Intake:
 
     async def hook(self, path: str, headers: Mapping[str, str], body: bytes) -> Acceptance:
         """A webhook for a Receiver, on whatever cluster it is (RC-13)."""
-        if len(body) > HOOK_LIMIT:
-            return Acceptance(413, f"the body is larger than {HOOK_LIMIT // 1024 // 1024} MiB")
+        if len(body) > limits.RECEIVER_BODY:  # RC-13
+            return Acceptance(413, f"the body is larger than {limits.RECEIVER_BODY >> 20} MiB")
         name, receiver = await self._find(path)
         if receiver is None:
             return Acceptance(404, "there is no receiver with this path")
@@ -206,7 +202,7 @@ class Intake:
             )
             if not targets:
                 return Acceptance(503, "the cluster does not answer: deliver it again")
-            later = Announcement(f"{time.time_ns()}", name, targets=tuple(targets))
+            later = Announcement(name, targets=tuple(sorted(set(targets))))
             return Acceptance(200, "the cluster will be told later", accepted=True, missed=(later,))
         if wrong:
             log.warning("cluster=%s object=%s %s", name, shown, "; ".join(wrong))

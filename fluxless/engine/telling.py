@@ -93,7 +93,7 @@ def told(body: bytes) -> str:
     """The commit or digest that a webhook names, for its trace only; empty when it names none."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     for path in _PATHS:
         found: Any = document[0] if isinstance(document, list) and document else document

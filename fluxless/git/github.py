@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fluxless import transport
+from fluxless import limits, transport
 from fluxless.git.auth import SecretProblem
 from fluxless.git.errors import GitProblem, RemoteUnavailable
 from fluxless.transport import Proxy, Tls
@@ -68,7 +68,7 @@ async def _ask(http: Any, method: str, url: str, timeout: float, *, missing: boo
 
     try:
         async with http.request(method, url, allow_redirects=False) as answer:
-            body = await answer.content.read(1 << 20)
+            body = await transport.read(answer, limits.TOKEN_ANSWER)
             if answer.status in {401, 403, 404} and not (missing and answer.status == 404):
                 said = _message(body)
                 raise SecretProblem("", f"names a GitHub App that gets no token: {answer.status} {said}")

@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fluxless import limits
 from fluxless.git import ssh
 from fluxless.git.auth import Auth, session
 from fluxless.git.errors import AuthenticationRefused, GitProblem, RemoteUnavailable, RepositoryNotFound
-from fluxless.transport import words
+from fluxless.transport import read, words
 
 if TYPE_CHECKING:
     import aiohttp
-
-LIMIT = 64 * 1024 * 1024
-"""Bytes of an advertisement; some repositories have a million references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +116,7 @@ async def _body(answer: aiohttp.ClientResponse, shown: str) -> bytes:
     if not answer.content_type.startswith("application/x-git-"):
         step = "give the URL of the repository, not of its web page"
         raise RemoteUnavailable(shown, f"the server answers {answer.content_type}, which is not Git", step)
-    data = await answer.content.read(LIMIT + 1)
-    while len(data) <= LIMIT and (more := await answer.content.read(LIMIT)):
-        data += more
-    if len(data) > LIMIT:
-        raise RemoteUnavailable(shown, f"the list of references is larger than {LIMIT // 1024 // 1024} MiB")
-    return data
+    return await read(answer, limits.REFERENCES)
 
 
 def _packets(data: bytes, url: str) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from fluxless import limits
 from fluxless.api.failure import FailureClass
 from fluxless.git.auth import Auth, SecretProblem
 from fluxless.git.errors import GitProblem, RemoteUnavailable, RepositoryNotFound, public
@@ -23,7 +24,6 @@ from fluxless.transport import words
 if TYPE_CHECKING:
     import asyncssh
 
-ADVERTISEMENT_LIMIT = 64 * 1024 * 1024
 WORDS_LIMIT = 4096
 CHUNK = 1 << 16
 _MISSING = ("not found", "does not exist", "does not appear to be a git repository", "could not find")
@@ -136,7 +136,7 @@ def refusal(url: str, said: str) -> GitProblem:
 async def _until_flush(stream: asyncssh.SSHReader[bytes]) -> bytes:
     data = bytearray()
     try:
-        while len(data) < ADVERTISEMENT_LIMIT:
+        while len(data) < limits.REFERENCES:
             head = await stream.readexactly(4)
             data += head
             length = int(head, 16)

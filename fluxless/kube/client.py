@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
-from fluxless import metrics
+from fluxless import limits, metrics
 from fluxless.addresses import refusal
-from fluxless.kube import discovery
-from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooManyRequests, Unreachable, from_answer
+from fluxless.kube import answers, discovery
+from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooLarge, TooManyRequests, Unreachable, from_answer
 from fluxless.kube.resource import Resource
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ SILENT_FOR = 10.0
 """Seconds without a byte of an answer after which nobody is there."""
 LONGEST_PAUSE = 5.0
 """Seconds; the most that a `Retry-After` may hold one request up."""
+SMALLEST_PAGE = 20
+"""Objects: the API server keeps none that is larger than a few MiB."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
@@ -76,6 +78,18 @@ class Cluster:
         timeout: float = 30.0,
     ) -> dict[str, Any]:
         """Send one request and decode the JSON answer. Throttled requests are sent again. Raises `ApiProblem`."""
+        return answers.decode(self.name, await self._answer(method, path, query, body, content_type, accept, timeout))
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: float = 30.0,
+    ) -> bytes:
         url = self._host + path + (f"?{urlencode(query)}" if query else "")
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -86,7 +100,7 @@ class Cluster:
                     raise Unreachable(f"cluster {self.name!r}: {dropped}") from dropped
                 continue
             if 200 <= status < 300:
-                return json.loads(data) if data else {}
+                return data
             problem = from_answer(status, data, phrase)
             if not isinstance(problem, TooManyRequests) or attempt == ATTEMPTS:
                 raise problem
@@ -109,7 +123,7 @@ class Cluster:
             answer = await self._api.call_api(
                 method, url, headers, body, _request_timeout=limit, _preload_content=False
             )
-            data = await answer.read()
+            data = await answers.read(self.name, answer.response)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
             metrics.API_REQUESTS.add(self.name, "<error>", method)
             raise _Dropped(f"the connection was closed: {error}") from error
@@ -118,7 +132,7 @@ class Cluster:
             words = "no answer in time" if isinstance(error, TimeoutError) else str(refusal(error) or error)
             raise Unreachable(f"cluster {self.name!r} cannot be reached: {words}") from error
         metrics.API_REQUESTS.add(self.name, str(answer.status), method)
-        return answer.status, str(answer.reason), data, float(answer.headers.get("Retry-After") or 1.0)
+        return answer.status, str(answer.reason), data, answers.pause(answer.headers)
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -189,7 +203,11 @@ class Cluster:
             documents = await asyncio.gather(
                 *(self.request("GET", path, accept=discovery.ACCEPT) for path in discovery.PATHS)
             )
-            self._resources = discovery.parse(documents)
+            try:
+                self._resources = discovery.parse(documents)
+            except (KeyError, TypeError, AttributeError) as error:
+                words = f"cluster {self.name!r} does not say which kinds it has: no API server is there"
+                raise Unreachable(words) from error
         finally:
             self._discovery = None
 
@@ -209,28 +227,45 @@ class Cluster:
         metadata_only: bool = False,
         limit: int = 2000,
     ) -> list[dict[str, Any]]:
-        """All objects, in pages of `limit`; each carries its apiVersion and kind. Raises `ApiProblem`."""
+        """All objects, each with its apiVersion and kind, in pages of `limit`, or fewer where those are too large.
+        Raises `ApiProblem`.
+        """
         query = {"limit": str(limit)}
         if labels:
             query["labelSelector"] = labels
         accept = METADATA_ONLY if metadata_only else "application/json"
         items: list[dict[str, Any]] = []
-        while True:
+        until, size, values = time.monotonic() + limits.LIST_WITHIN, 0, 0
+        for _ in range(limits.LIST_PAGES):
+            if time.monotonic() > until:
+                break
             try:
-                page = await self.request("GET", resource.path(namespace), query=query, accept=accept)
+                data = await self._answer("GET", resource.path(namespace), query, accept=accept)
+                size, values = size + len(data), values + answers.values(data)
+                if size > limits.LIST or values > limits.LIST_VALUES:
+                    raise TooLarge(f"cluster {self.name!r}: the list of {resource.plural} is too large")
+                page = answers.decode(self.name, data)
             except Gone:  # the continue token is too old: begin again
                 if "continue" not in query:
                     raise
                 del query["continue"]
                 items = []
                 continue
-            for item in page.get("items") or []:
+            except TooLarge:
+                limit //= 4
+                if limit < SMALLEST_PAGE:
+                    raise
+                query["limit"] = str(limit)
+                continue
+            found, token = answers.items(self.name, page)
+            for item in found:
                 item["apiVersion"], item["kind"] = resource.api_version, resource.kind
                 items.append(item)
-            token = page.get("metadata", {}).get("continue")
             if not token:
                 return items
             query["continue"] = token
+        words = f"cluster {self.name!r}: the list of {resource.plural} does not end"
+        raise TooLarge(f"{words} within {limits.LIST_PAGES} pages or {limits.LIST_WITHIN} s")
 
     async def apply(
         self, obj: dict[str, Any], *, manager: str, force: bool = True, dry_run: bool = False

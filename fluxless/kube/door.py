@@ -6,6 +6,7 @@ where records are kept (Secrets of one namespace stand in another), which the he
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import secrets
@@ -14,8 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+from fluxless import limits
+from fluxless.kube import answers
 from fluxless.kube.client import Cluster
 from fluxless.kube.documents import Document, Documents
+from fluxless.kube.errors import TooLarge
 
 if TYPE_CHECKING:
     import aiohttp
@@ -89,11 +93,13 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
                 if name in answer.headers:
                     reply.headers[name] = answer.headers[name]
             await reply.prepare(request)
-            if door.seen is not None and _is_written(method, answer):
-                door.seen(await answer.json(content_type=None))
             with contextlib.suppress(ConnectionResetError):  # the program has ended and hears no more
-                async for chunk in _content(answer):
-                    await reply.write(chunk)
+                if door.seen is not None and _is_written(method, answer):
+                    data = await answers.read(cluster.name, answer)
+                    door.seen(answers.decode(cluster.name, data))
+                    await reply.write(data)
+                else:
+                    await _pass_on(cluster, answer, reply)
                 await reply.write_eof()
         door.documents.forget_if_defining(method, path)
         return reply
@@ -110,13 +116,14 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _content(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """What has been read already, or what comes."""
-    if answer.content.at_eof():
-        yield await answer.read()
-        return
+async def _pass_on(cluster: Cluster, answer: aiohttp.ClientResponse, reply: web.StreamResponse) -> None:
+    """As it comes. Raises `TooLarge` for more than a program should have to take."""
+    size = 0
     async for chunk in answer.content.iter_chunked(CHUNK):
-        yield chunk
+        size += len(chunk)
+        if size > limits.TO_HELM:
+            raise TooLarge(f"cluster {cluster.name!r}: the answer is larger than {limits.TO_HELM >> 20} MiB")
+        await reply.write(chunk)
 
 
 def _is_written(method: str, answer: aiohttp.ClientResponse) -> bool:
@@ -129,8 +136,9 @@ async def _known(cluster: Cluster, documents: Documents, target: str, headers: d
     from aiohttp import web
 
     async def ask() -> Document:
-        async with cluster.stream("GET", target, headers, None) as answer:
-            return Document(answer.status, answer.headers.get("Content-Type", ""), await answer.read())
+        async with asyncio.timeout(limits.KINDS_WITHIN), cluster.stream("GET", target, headers, None) as answer:
+            body = await answers.read(cluster.name, answer)
+            return Document(answer.status, answer.headers.get("Content-Type", ""), body)
 
     document = await documents.get(target, headers.get("Accept", ""), ask)
     return web.Response(body=document.body, status=document.status, headers={"Content-Type": document.content_type})

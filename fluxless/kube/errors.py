@@ -1,7 +1,7 @@
 """What an API server may answer instead of what was asked for. The only errors that leave this room:
 
 ApiProblem
-├── NotFound 404          ├── Invalid 400, 422        ├── ServerError 5xx
+├── NotFound 404          ├── Invalid 400, 422        ├── ServerError 5xx        └── TooLarge (of an answer)
 ├── Forbidden 401, 403    ├── Gone 410                ├── Unreachable (no answer: network, TLS, timeout)
 ├── Conflict 409          └── TooManyRequests 429     └── NoSuchKind (not in discovery)
 └── AlreadyExists 409
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
+from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
 
 MESSAGE_LIMIT = 4000
@@ -79,6 +80,12 @@ class Unreachable(ApiProblem):
     next_step = "check that the cluster runs and that the app can reach its address; it is tried again"
 
 
+class TooLarge(ApiProblem):
+    """An answer beyond the limits: it was not read to its end."""
+
+    next_step = "check what answers there: an API server's answers are smaller"
+
+
 class NoSuchKind(ApiProblem):
     """Discovery does not know the kind."""
 
@@ -94,9 +101,10 @@ def from_answer(status: int, body: bytes, phrase: str) -> ApiProblem:
     try:
         document = json.loads(body)
         if isinstance(document, dict) and document.get("kind") == "Status":
-            reason, message = str(document.get("reason") or ""), str(document.get("message") or "")
-    except ValueError:
+            reason, message = str(document.get("reason") or "")[:100], str(document.get("message") or "")
+    except (ValueError, RecursionError):
         pass
+    message = message[: limits.STATUS_WORDS]
     message = message or body.decode(errors="replace")[:MESSAGE_LIMIT].strip() or phrase
     return _class_of(status, reason)(message, status=status, reason=reason)
 

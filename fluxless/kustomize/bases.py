@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from fluxless import limits
 from fluxless.git.auth import Auth, session
 from fluxless.git.errors import ReferenceNotFound
 from fluxless.git.fetch import fetched, in_thread
@@ -20,14 +21,12 @@ from fluxless.git.ls_remote import ls_remote
 from fluxless.git.tree import Tree
 from fluxless.kustomize.generate import BuildProblem
 from fluxless.kustomize.jail import Elsewhere, elsewhere
-from fluxless.transport import words
+from fluxless.transport import read, words
 
 FOLDER = ".remote"
 """Folder of the private copy that holds what was fetched."""
 AT_MOST = 50
 """Remote entries of one build, those of fetched bases included."""
-MAX_FILE = 10 * 1024 * 1024
-"""Bytes of a file that is fetched by its address."""
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _HOST = re.compile(r"^[\w.-]+(:[0-9]+)?$")
 _FILE = (".yaml", ".yml", ".json")
@@ -146,15 +145,10 @@ async def _download(url: str, one: Elsewhere, timeout: float) -> bytes:
     try:
         async with session(Auth(), timeout) as http, http.get(url) as answer:
             answer.raise_for_status()
-            data = await answer.content.read(MAX_FILE + 1)
-            while len(data) <= MAX_FILE and (more := await answer.content.read(MAX_FILE)):
-                data += more
+            return await read(answer, limits.REMOTE_FILE)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         said, step = words(error, timeout)
         raise BuildProblem(f"remote file '{url}' cannot be had: {said}", step, one.shown) from error
-    if len(data) > MAX_FILE:
-        raise BuildProblem(f"remote file '{url}' is larger than {MAX_FILE >> 20} MiB", "make it smaller", one.shown)
-    return data
 
 
 def _replace(one: Elsewhere, target: Path) -> None:

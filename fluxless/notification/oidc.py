@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fluxless import transport
+from fluxless import limits, transport
 from fluxless.notification.signatures import Refused
 
 KEYS_FOR = 600.0
 AGAIN_AFTER = 10.0
 TIMEOUT = 5.0
 """Seconds for one request to an issuer."""
-LIMIT = 1 << 20
 LEEWAY = 30
 """Seconds by which clocks may differ."""
 ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")
@@ -110,12 +109,13 @@ async def _fetch(issuer: str) -> dict[str, Any]:
 
 async def _get(http: Any, url: str) -> Mapping[str, Any]:
     async with http.get(url, allow_redirects=False) as answer:
-        body = await answer.content.read(LIMIT)
-        while not answer.content.at_eof() and len(body) < LIMIT:
-            body += await answer.content.read(LIMIT)
+        body = await transport.read(answer, limits.TOKEN_ANSWER)
         if answer.status != 200:
             raise ValueError(f"{url} answers {answer.status}")
-    found = json.loads(body)
+    try:
+        found = json.loads(body)
+    except RecursionError:
+        found = None
     if not isinstance(found, dict):
         raise ValueError(f"{url} answers no JSON object")
     return found

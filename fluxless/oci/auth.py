@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
-from fluxless import metrics
+from fluxless import limits, metrics
 from fluxless.auth.purposes import ACR
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
 from fluxless.patterns import InvalidPattern, glob
+from fluxless.transport import read
 
 if TYPE_CHECKING:
     import aiohttp
@@ -39,7 +40,6 @@ EARLY = 30.0
 """Seconds before its end at which a token is not used any more."""
 DEFAULT_LIFE = 60.0
 """Seconds that a token lives when the server does not say."""
-TOKEN_LIMIT = 1 << 20
 _CHALLENGE = re.compile(r'([A-Za-z_]+)="([^"]*)"')
 
 
@@ -274,9 +274,7 @@ async def _ask(
     http: aiohttp.ClientSession, method: str, url: str, repository: Repository, **named: Any
 ) -> Mapping[str, Any]:
     async with http.request(method, url, allow_redirects=False, **named) as reply:
-        body = await reply.content.read(TOKEN_LIMIT)
-        while not reply.content.at_eof() and len(body) < TOKEN_LIMIT:
-            body += await reply.content.read(TOKEN_LIMIT)
+        body = await read(reply, limits.TOKEN_ANSWER)
         if reply.status in {400, 401, 403}:
             acr = "/oauth2/" in url
             step = (

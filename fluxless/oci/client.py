@@ -319,7 +319,7 @@ class Registry:
         header = await self._token(base, challenge)
         if not header or header == known:
             return reply
-        await reply.read()
+        reply.release()  # what it says of the refusal nobody reads, however long it is
         if data is not None and hasattr(data, "seek"):
             data.seek(0)
         return await self._follow(stack, method, f"{base}{path}", headers, header, data)

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fluxless import limits
 from fluxless.notification import signatures
-
-BODY_LIMIT = 4 * 1024 * 1024
-"""Bytes. A push of many commits may be large; anything above this is refused before it is parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,8 @@ class Answer:
 
 def too_large(body: bytes) -> Answer | None:
     """The refusal of a body that nobody should have to parse."""
-    if len(body) > BODY_LIMIT:
-        return Answer(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
+    if len(body) > limits.CALLER_BODY:
+        return Answer(413, f"the body is larger than {limits.CALLER_BODY >> 20} MiB")
     return None
 
 

@@ -1,0 +1,60 @@
+"""Reads what an API server answers, which may be anybody: within bounds of bytes and values, and JSON or a problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fluxless import limits, transport
+from fluxless.kube.errors import TooLarge, Unreachable
+
+DEFAULT_PAUSE = 1.0
+"""Seconds, where a server does not say in how many it may be asked again."""
+
+
+async def read(name: str, answer: Any) -> bytes:
+    """The body, decompressed. Raises `TooLarge`, and aiohttp's errors."""
+    try:
+        return await transport.read(answer, limits.ANSWER)
+    except transport.AnswerTooLarge as error:
+        raise TooLarge(f"cluster {name!r}: {error}") from error
+
+
+def decode(name: str, data: bytes) -> dict[str, Any]:
+    """The JSON object. Raises `TooLarge` for one of so many values that they would not fit into memory, and
+    `Unreachable` for what is no JSON object.
+    """
+    if values(data) > limits.ANSWER_VALUES:
+        raise TooLarge(f"cluster {name!r}: the answer has more than {limits.ANSWER_VALUES} values")
+    try:
+        found = json.loads(data) if data else {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Unreachable(f"cluster {name!r} answers no JSON object: no API server is there")
+    return found
+
+
+def values(data: bytes) -> int:
+    """How many values JSON has at most: memory goes by them, and twenty bytes of it by one of text."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+def items(name: str, page: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """The objects of a page of a list, and the token of the next one or nothing. Raises `Unreachable`."""
+    found, metadata = page.get("items") or [], page.get("metadata") or {}
+    if not isinstance(found, list) or not isinstance(metadata, dict) or not all(map(_is_object, found)):
+        raise Unreachable(f"cluster {name!r} answers no list of objects: no API server is there")
+    return found, str(metadata.get("continue") or "")
+
+
+def _is_object(item: Any) -> bool:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
+
+
+def pause(headers: Mapping[str, str]) -> float:
+    """Seconds of `Retry-After`; one where it says nothing or names a date."""
+    said = headers.get("Retry-After", "")
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 10 else DEFAULT_PAUSE
