@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions import reconciliation, settings
+from functions import log_lines, reconciliation, settings
 
 if TYPE_CHECKING:
     from fluxless.artifacts.store import Store
@@ -22,6 +22,7 @@ LOUD = ("azure", "msal")
 """Loggers of SDKs that tell every request, headers and all: that would be most of what telemetry costs."""
 for _name in LOUD:
     logging.getLogger(_name).setLevel(logging.WARNING)
+log_lines.use()
 HEARTBEAT_OVERDUE = 120.0
 """Seconds without a heartbeat after which any caller starts the work that the timer should have started."""
 

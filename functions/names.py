@@ -5,6 +5,9 @@ about them and the Durable extension is not.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
 
 TEXT = "text/plain"
 SYNC = "sync"
@@ -33,9 +36,10 @@ def sync_instance(cluster: str) -> str:
     return _bounded(f"sync-{cluster}")
 
 
-def announce_instance(delivery: str, cluster: str) -> str:
-    """The instance that passes a webhook on to a cluster that was out of reach when it came."""
-    return _bounded(f"announce-{cluster}-{delivery}")
+def announce_instance(cluster: str, message: Mapping[str, Any]) -> str:
+    """The instance that tells a cluster which was out of reach: one for all webhooks that say the same."""
+    digest = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()[:16]
+    return _bounded(f"announce-{cluster}-{digest}")
 
 
 def wake_event(turn: int) -> str:

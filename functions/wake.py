@@ -63,10 +63,7 @@ async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: boo
     if state in RUNNING:
         await _nudge(client, instance, status, turns=2 if news else 1)
         return
-    try:
-        await client.start_new(names.SYNC, instance, {"cluster": cluster, "again": news, "turns": TURNS})
-    except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
-        log.info("cluster=%s sync not started: %s", cluster, str(error)[:200])
+    await _start(client, names.SYNC, instance, {"cluster": cluster, "again": news, "turns": TURNS})
 
 
 _clients: dict[str, df.DurableOrchestrationClient] = {}
@@ -91,9 +88,20 @@ async def wake_news(client: df.DurableOrchestrationClient, clusters: Iterable[st
 
 
 async def announce(client: df.DurableOrchestrationClient, announcement: Announcement) -> None:
-    """Tell a cluster that was out of reach, again and again."""
-    instance = names.announce_instance(announcement.delivery, announcement.cluster)
-    await client.start_new(names.ANNOUNCE, instance, announcement.to_json())
+    """Tell a cluster that was out of reach, again and again; nothing where that is being done already."""
+    message = announcement.to_json()
+    instance = names.announce_instance(announcement.cluster, message)
+    status = await client.get_status(instance)
+    if status and status.runtime_status and status.runtime_status.value in RUNNING:
+        return
+    await _start(client, names.ANNOUNCE, instance, message)
+
+
+async def _start(client: df.DurableOrchestrationClient, name: str, instance: str, message: dict[str, Any]) -> None:
+    try:
+        await client.start_new(name, instance, message)
+    except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
+        log.info("instance=%s not started: %s", instance, str(error)[:200])
 
 
 async def pass_on(client: df.DurableOrchestrationClient, taken: Acceptance) -> None:

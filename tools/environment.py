@@ -17,6 +17,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from fluxless import limits
 from tools import binaries, processes
 from tools.azurite import launcher as azurite
 from tools.devcluster import launcher as devcluster
@@ -80,6 +81,7 @@ def up(
         "FLUXLESS_EVENTS_QUEUE": EVENTS_QUEUE,
         "FLUXLESS_EVENTS": connection,
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
+        "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(limits.CALLER_BODY),
         "FLUXLESS_ALLOWED_ADDRESSES": "127.0.0.1,::1",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
         **{f"FLUXLESS_{binary.name.upper()}": str(binaries.find(binary)) for binary in binaries.SHIPPED},

@@ -308,6 +308,9 @@ var storageSettings = {
   AzureWebJobsStorage__queueServiceUri: storage.outputs.queueEndpoint
   AzureWebJobsStorage__tableServiceUri: storage.outputs.tableEndpoint
 }
+var callerSettings = {
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '4194304'
+}
 var eventSettings = {
   FLUXLESS_EVENTS_QUEUE: 'events'
   FLUXLESS_EVENTS__credential: 'managedidentity'
@@ -333,7 +336,7 @@ var fluxlessSettings = {
   FLUXLESS_ALLOWED_ADDRESSES: empty(allowedAddresses) && privateNetwork ? network.outputs.addressPrefix : allowedAddresses
 }
 
-var allSettings = union(storageSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, settings)
+var allSettings = union(storageSettings, callerSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, settings)
 
 module app 'modules/function-app.bicep' = if (empty(image)) {
   name: 'app'

@@ -36,11 +36,13 @@ class Host:
 
     async def start(self, port: int) -> str:
         """Listen, then take up what an earlier start has left; the base URL."""
-        server = web.Application(client_max_size=100 * 1024 * 1024)
+        server = web.Application(client_max_size=self._settings.body_limit)
         server.router.add_get("/admin/host/status", self._status)
         server.router.add_get("/admin/invocations", self._invocations)
         self._api.add_to(server)
-        for line in http.add_routes(server, self._app, self._keys, self._settings.route_prefix):
+        for line in http.add_routes(
+            server, self._app, self._keys, self._settings.route_prefix, self._settings.body_limit
+        ):
             log.info("%s", line)
         if not any(str(resource.canonical) == "/" for resource in server.router.resources()):
             server.router.add_get("/", self._hello)

@@ -17,14 +17,16 @@ _PARAMETER = re.compile(r"\{(\*?)(\w+)(?::([^}?]*))?(\?)?\}")
 _PATTERNS = {"int": r"-?\d+", "long": r"-?\d+", "alpha": r"[A-Za-z]+", "guid": r"[0-9A-Fa-f-]{32,38}"}
 
 
-def add_routes(web_app: web.Application, app: App, keys: Keys, prefix: str) -> list[str]:
-    """One route per function (two where the last parameter is optional); what was added, for the log."""
+def add_routes(web_app: web.Application, app: App, keys: Keys, prefix: str, limit: int) -> list[str]:
+    """`limit` is what a body may have, in bytes.
+
+    One route per function (two where the last parameter is optional); what was added, for the log."""
     added: list[str] = []
     for name, function in app.of_type("httpTrigger").items():
         trigger = function.get_trigger()
         methods = [str(getattr(m, "value", m)).upper() for m in trigger.methods or METHODS]
         level = str(getattr(trigger.auth_level, "value", trigger.auth_level) or "function").lower()
-        handler = _handler(app, function, keys, level)
+        handler = _handler(app, function, keys, level, limit)
         for path in _paths((f"{prefix}/" if prefix else "") + (trigger.route or name).strip("/")):
             for method in methods:
                 web_app.router.add_route(method, path, handler)
@@ -46,13 +48,15 @@ def _parameter(match: re.Match[str]) -> str:
     return f"{{{name}:{pattern}}}" if pattern else f"{{{name}}}"
 
 
-def _handler(app: App, function: Any, keys: Keys, level: str) -> Any:
+def _handler(app: App, function: Any, keys: Keys, level: str, limit: int) -> Any:
     async def handle(request: web.Request) -> web.StreamResponse:
         import azure.functions as func
 
         key = request.query.get("code") or request.headers.get("x-functions-key") or ""
         if not keys.allows(level, key):
             return web.Response(status=401)
+        if (request.content_length or 0) > limit:  # before it is in memory; what comes in chunks, aiohttp refuses
+            return web.Response(status=413)
         asked = func.HttpRequest(
             method=request.method,
             url=str(request.url),

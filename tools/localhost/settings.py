@@ -14,7 +14,7 @@ _SETTING = re.compile(r"%([^%]+)%")
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What of host.json this host obeys. Times in seconds."""
+    """What of host.json and of Functions' own app settings this host obeys. Times in seconds, sizes in bytes."""
 
     route_prefix: str = "api"
     hub: str = "LocalHub"
@@ -24,6 +24,7 @@ class HostSettings:
     max_dequeue: int = 5
     queue_batch: int = 16
     queue_base64: bool = True
+    body_limit: int = 104857600
 
 
 def expand(text: str) -> str:
@@ -46,6 +47,7 @@ def read_host(folder: Path) -> HostSettings:
         max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions", default.max_orchestrators),
         max_dequeue=queues.get("maxDequeueCount", default.max_dequeue),
         queue_base64=queues.get("messageEncoding", "base64") != "none",
+        body_limit=int(os.environ.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or default.body_limit),
         queue_batch=min(32, queues.get("batchSize", default.queue_batch)),
     )
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fluxless.engine.doors import BODY_LIMIT, Answer
+from fluxless.engine.doors import Answer
 from fluxless.engine.doors.acr import acr, event_grid
 from fluxless.engine.doors.cluster import admission, token_of
 from fluxless.engine.doors.git_hosts import azure_devops, gitlab
+from fluxless.limits import CALLER_BODY
 
 S = "s3cret"
 GITLAB = {"x-gitlab-token": S, "x-gitlab-event": "Push Hook"}
@@ -46,7 +47,7 @@ CASES: dict[str, tuple[str, dict[str, str], Any, int, tuple[str, ...]]] = {
     "gitlab no token": ("gitlab", {}, PROJECT, 401, ()),
     "gitlab no JSON": ("gitlab", GITLAB, b"{", 400, ()),
     "gitlab no project": ("gitlab", GITLAB, {"project": {"git_http_url": 1}}, 400, ()),
-    "gitlab too large": ("gitlab", GITLAB, b" " * (BODY_LIMIT + 1), 413, ()),
+    "gitlab too large": ("gitlab", GITLAB, b" " * (CALLER_BODY + 1), 413, ()),
     "devops push": (
         "devops", DEVOPS, PUSHED, 202,
         ("git:acme.visualstudio.com/defaultcollection/shop/_git/app", "git:dev.azure.com/acme/shop/_git/app"),
@@ -72,7 +73,7 @@ CASES: dict[str, tuple[str, dict[str, str], Any, int, tuple[str, ...]]] = {
     "grid no JSON": ("grid", {}, b"x", 400, ()),
     "grid numbers": ("grid", {}, [1], 400, ()),
     "grid nothing": ("grid", {}, [], 400, ()),
-    "grid too large": ("grid", {}, b" " * (BODY_LIMIT + 1), 413, ()),
+    "grid too large": ("grid", {}, b" " * (CALLER_BODY + 1), 413, ()),
 }  # fmt: skip
 
 

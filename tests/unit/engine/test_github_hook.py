@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fluxless.engine.doors import BODY_LIMIT
 from fluxless.engine.doors.github import github
+from fluxless.limits import CALLER_BODY
 
 SECRET = "s3cret"
 PUSH = {"ref": "refs/heads/main", "repository": {"clone_url": "https://github.com/acme/fleet.git"}}
@@ -44,7 +44,7 @@ REFUSED: dict[str, tuple[int, dict[str, Any]]] = {
     "signature of another scheme": (401, {"body": b"{}", "x_hub_signature_256": "sha1=abc"}),
     "signature that is not ASCII": (401, {"body": b"{}", "x_hub_signature_256": "sha256=\u00e4"}),
     "no secret configured": (401, {"body": b"{}", "secret": "", "configured": ""}),
-    "too large": (413, {"body": b" " * (BODY_LIMIT + 1)}),
+    "too large": (413, {"body": b" " * (CALLER_BODY + 1)}),
     "not JSON": (400, {"body": b"{"}),
     "JSON of another shape": (400, {"body": b"[1]"}),
     "nested without end": (400, {"body": b"[" * 100_000}),
