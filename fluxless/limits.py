@@ -86,10 +86,9 @@ IGNORE_MEMORY = _limit("IGNORE_MEMORY", 8 * MIB, "bytes", "the machine that all 
 
 # -- API servers --------------------------------
 
-ANSWER = _limit(
-    "ANSWER", 64 * MIB, "bytes", "one answer of an API server, decompressed; smaller pages are asked for then"
-)
-ANSWER_VALUES = _limit("ANSWER_VALUES", 4_000_000, "values", "what an answer of an API server becomes in memory")
+OBJECT = _limit("OBJECT", 16 * MIB, "bytes", "an API server's answer about one object, decompressed")
+ANSWER = _limit("ANSWER", 64 * MIB, "bytes", "a page of a list and what there is to read of kinds, decompressed")
+VALUES_IN = _limit("VALUES_IN", 64 * KIB, "values", "each MiB that such an answer may have: what it becomes in memory")
 LIST = _limit("LIST", 256 * MIB, "bytes", "all pages of one list of an API server")
 LIST_VALUES = _limit("LIST_VALUES", 8_000_000, "values", "what one list of an API server becomes in memory")
 LIST_PAGES = _limit("LIST_PAGES", 1000, "pages", "one list of an API server, those that it asks for again included")

@@ -17,7 +17,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.auth.identity import Identity
 from fluxless.auth.purposes import ACR, AKS, MANAGEMENT, host_of, hosts_of, listed
-from fluxless.engine import refusals
+from fluxless.engine import leads, refusals
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import KubeconfigRefused
 from fluxless.kube.errors import Forbidden, NoSuchKind
@@ -79,8 +79,8 @@ async def report(
     services: Services | None = None,
 ) -> dict[str, Any]:
     """`{clusters, registries, objects}` as JSON: the named clusters, the given registries, and those that the clusters'
-    objects pull from; of the objects those that `refusals.py` finds, where there are `services`. `seen` gives a
-    cluster's objects, or None when it does not answer.
+    objects pull from; of the objects those that `refusals.py` finds, where there are `services`, and the hosts that
+    `leads.py` finds. `seen` gives a cluster's objects, or None when it does not answer.
     """
     refused: list[Finding] = []
 
@@ -92,8 +92,7 @@ async def report(
             return []  # the cluster's own finding says so
         if world is None:
             return []
-        if services is not None:
-            await refusals_of(name, world, services)
+        await asyncio.gather(not_called(name, world), *([refusals_of(name, world, services)] if services else []))
         return named(world.objects.values())
 
     async def refusals_of(name: str, world: World, services: Services) -> None:
@@ -103,6 +102,10 @@ async def report(
         except (TimeoutError, Problem):
             return
         refused.extend(Finding(one, False, words) for one, words in found)
+
+    async def not_called(name: str, world: World) -> None:
+        found = await leads.refused(world.objects.values())
+        refused.extend(Finding(f"{name}/{host}", False, words) for host, words in found.items())
 
     async def of_registries() -> list[Finding]:
         found = await asyncio.gather(*map(pulled_from, names))

@@ -13,20 +13,21 @@ DEFAULT_PAUSE = 1.0
 """Seconds, where a server does not say in how many it may be asked again."""
 
 
-async def read(name: str, answer: Any) -> bytes:
-    """The body, decompressed. Raises `TooLarge`, and aiohttp's errors."""
+async def read(name: str, answer: Any, limit: int) -> bytes:
+    """The body, decompressed, of at most `limit` bytes. Raises `TooLarge`, and aiohttp's errors."""
     try:
-        return await transport.read(answer, limits.ANSWER)
+        return await transport.read(answer, limit)
     except transport.AnswerTooLarge as error:
         raise TooLarge(f"cluster {name!r}: {error}") from error
 
 
-def decode(name: str, data: bytes) -> dict[str, Any]:
-    """The JSON object. Raises `TooLarge` for one of so many values that they would not fit into memory, and
-    `Unreachable` for what is no JSON object.
+def decode(name: str, data: bytes, limit: int) -> dict[str, Any]:
+    """The JSON object of an answer that may have `limit` bytes. Raises `TooLarge` for one of so many values that it
+    would take many times its size in memory, and `Unreachable` for what is no JSON object.
     """
-    if values(data) > limits.ANSWER_VALUES:
-        raise TooLarge(f"cluster {name!r}: the answer has more than {limits.ANSWER_VALUES} values")
+    most = limits.VALUES_IN * (limit >> 20)
+    if values(data) > most:
+        raise TooLarge(f"cluster {name!r}: the answer has more than {most} values")
     try:
         found = json.loads(data) if data else {}
     except (ValueError, RecursionError):

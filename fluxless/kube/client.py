@@ -76,9 +76,13 @@ class Cluster:
         content_type: str = "application/json",
         accept: str = "application/json",
         timeout: float = 30.0,
+        limit: int = limits.OBJECT,
     ) -> dict[str, Any]:
-        """Send one request and decode the JSON answer. Throttled requests are sent again. Raises `ApiProblem`."""
-        return answers.decode(self.name, await self._answer(method, path, query, body, content_type, accept, timeout))
+        """Send one request and decode the JSON answer, of at most `limit` bytes. Throttled requests are sent again.
+        Raises `ApiProblem`.
+        """
+        data = await self._answer(method, path, query, body, content_type, accept, timeout, limit)
+        return answers.decode(self.name, data, limit)
 
     async def _answer(
         self,
@@ -89,12 +93,15 @@ class Cluster:
         content_type: str = "application/json",
         accept: str = "application/json",
         timeout: float = 30.0,
+        limit: int = limits.OBJECT,
     ) -> bytes:
         url = self._host + path + (f"?{urlencode(query)}" if query else "")
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._gate:
-                    status, phrase, data, pause = await self._send(method, url, body, content_type, accept, timeout)
+                    status, phrase, data, pause = await self._send(
+                        method, url, body, content_type, accept, timeout, limit
+                    )
             except _Dropped as dropped:
                 if attempt == ATTEMPTS:
                     raise Unreachable(f"cluster {self.name!r}: {dropped}") from dropped
@@ -108,7 +115,7 @@ class Cluster:
         raise Unreachable(f"cluster {self.name!r}: no answer after {ATTEMPTS} attempts")
 
     async def _send(
-        self, method: str, url: str, body: Any, content_type: str, accept: str, timeout: float
+        self, method: str, url: str, body: Any, content_type: str, accept: str, timeout: float, most: int
     ) -> tuple[int, str, bytes, float]:
         import aiohttp
 
@@ -123,7 +130,7 @@ class Cluster:
             answer = await self._api.call_api(
                 method, url, headers, body, _request_timeout=limit, _preload_content=False
             )
-            data = await answers.read(self.name, answer.response)
+            data = await answers.read(self.name, answer.response, most)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
             metrics.API_REQUESTS.add(self.name, "<error>", method)
             raise _Dropped(f"the connection was closed: {error}") from error
@@ -201,7 +208,7 @@ class Cluster:
         try:
             await asyncio.sleep(0)
             documents = await asyncio.gather(
-                *(self.request("GET", path, accept=discovery.ACCEPT) for path in discovery.PATHS)
+                *(self.request("GET", path, accept=discovery.ACCEPT, limit=limits.ANSWER) for path in discovery.PATHS)
             )
             try:
                 self._resources = discovery.parse(documents)
@@ -240,11 +247,11 @@ class Cluster:
             if time.monotonic() > until:
                 break
             try:
-                data = await self._answer("GET", resource.path(namespace), query, accept=accept)
+                data = await self._answer("GET", resource.path(namespace), query, accept=accept, limit=limits.ANSWER)
                 size, values = size + len(data), values + answers.values(data)
                 if size > limits.LIST or values > limits.LIST_VALUES:
                     raise TooLarge(f"cluster {self.name!r}: the list of {resource.plural} is too large")
-                page = answers.decode(self.name, data)
+                page = answers.decode(self.name, data, limits.ANSWER)
             except Gone:  # the continue token is too old: begin again
                 if "continue" not in query:
                     raise

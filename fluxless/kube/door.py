@@ -95,8 +95,8 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
             await reply.prepare(request)
             with contextlib.suppress(ConnectionResetError):  # the program has ended and hears no more
                 if door.seen is not None and _is_written(method, answer):
-                    data = await answers.read(cluster.name, answer)
-                    door.seen(answers.decode(cluster.name, data))
+                    data = await answers.read(cluster.name, answer, limits.OBJECT)
+                    door.seen(answers.decode(cluster.name, data, limits.OBJECT))
                     await reply.write(data)
                 else:
                     await _pass_on(cluster, answer, reply)
@@ -137,7 +137,7 @@ async def _known(cluster: Cluster, documents: Documents, target: str, headers: d
 
     async def ask() -> Document:
         async with asyncio.timeout(limits.KINDS_WITHIN), cluster.stream("GET", target, headers, None) as answer:
-            body = await answers.read(cluster.name, answer)
+            body = await answers.read(cluster.name, answer, limits.ANSWER)
             return Document(answer.status, answer.headers.get("Content-Type", ""), body)
 
     document = await documents.get(target, headers.get("Accept", ""), ask)

@@ -108,9 +108,9 @@ async def test_an_endless_answer_is_cut() -> None:
             sent += 1 << 20
 
     async with hostile(answer) as cluster:
-        with pytest.raises(ApiProblem, match="larger than 64 MiB"):
+        with pytest.raises(ApiProblem, match="larger than 16 MiB"):
             await cluster.request("GET", "/version")
-    assert sent < 80 << 20
+    assert sent < 32 << 20
 
 
 async def test_a_dripping_answer_ends_with_the_request() -> None:

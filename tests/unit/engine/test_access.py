@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from fluxless import addresses
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.cli.arm import ASK_WITHIN
 from fluxless.engine import access
+from fluxless.engine.leads import refused
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.world import Ref, World
 
@@ -39,6 +41,26 @@ async def test_a_cluster_whose_objects_do_not_come_holds_up_no_registry(monkeypa
     assert [one["name"] for one in found["clusters"]] == ["hangs", "answers", "away"]
     assert [one["name"] for one in found["registries"]] == ["given.azurecr.io", "of-objects.azurecr.io"]
     assert {one["message"] for one in found["registries"]} == {"no Entra token"}
+
+
+async def test_hosts_of_objects_that_are_not_called_are_named() -> None:
+    before = addresses.use(addresses.AddressPolicy())
+    specs = [
+        {"url": "https://127.0.0.1:8443/r.git"},
+        {"url": "ssh://git@10.1.2.3/r.git"},
+        {"endpoint": "192.168.0.4:9000", "sts": {"endpoint": "https://169.254.169.254"}},
+        {"oidcProviders": [{"issuerURL": "https://[::1]/x"}]},
+        {"url": "https://10.9.9.9/r.git", "suspend": True},
+        {"url": "https://20.50.2.1/r.git"},
+        {"url": "https://[bad"},
+        {},
+    ]
+    try:
+        found = await refused([{"spec": spec} for spec in specs])
+    finally:
+        addresses.use(before)
+    assert list(found) == ["10.1.2.3", "127.0.0.1", "169.254.169.254", "192.168.0.4", "::1"]
+    assert "FLUXLESS_ALLOWED_ADDRESSES" in found["10.1.2.3"]
 
 
 def test_the_app_answers_before_fluxless_deploy_gives_up() -> None:
