@@ -16,6 +16,7 @@ FOLDER = ROOT / "infra" / "selfhost"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 CONTAINER_APP = ROOT / "infra" / "bicep" / "modules" / "container-app.bicep"
 OF_THE_HOST = (
+    "FUNCTIONS_REQUEST_",
     *("AzureWebJobs", "AzureFunctionsJobHost__", "AzureFunctionsWebHost__"),
     *("FUNCTIONS_WORKER_RUNTIME", "ASPNETCORE_URLS", "HOME"),
 )
