@@ -91,6 +91,7 @@ ANSWER = _limit("ANSWER", 64 * MIB, "bytes", "a page of a list and what there is
 VALUES_IN = _limit("VALUES_IN", 64 * KIB, "values", "each MiB that such an answer may have: what it becomes in memory")
 LIST = _limit("LIST", 256 * MIB, "bytes", "all pages of one list of an API server")
 LIST_VALUES = _limit("LIST_VALUES", 8_000_000, "values", "what one list of an API server becomes in memory")
+REMOTE_VALUES = _limit("REMOTE_VALUES", 8_000_000, "values", "what the API server of a kubeConfig answers in a minute")
 LIST_PAGES = _limit("LIST_PAGES", 1000, "pages", "one list of an API server, those that it asks for again included")
 LIST_WITHIN = _limit("LIST_WITHIN", 120, "seconds", "one list of an API server")
 TO_HELM = _limit("TO_HELM", 256 * MIB, "bytes", "one answer of an API server to helm")

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from fluxless import limits, transport
 from fluxless.kube.errors import TooLarge, Unreachable
 
+MINUTE = 60.0
 DEFAULT_PAUSE = 1.0
 """Seconds, where a server does not say in how many it may be asked again."""
+
+
+class Overspent(TooLarge):
+    """A cluster has answered too much lately: smaller pages would not help."""
+
+
+class Budget:
+    """How many values a cluster of somebody else may answer in a minute: a step keeps what it was answered for each
+    object, and each of those answers may be as large as an object can be.
+    """
+
+    def __init__(self) -> None:
+        self._since = float("-inf")
+        self._spent = 0
+
+    def spend(self, name: str, data: bytes) -> None:
+        """Raises `Overspent` once there was too much."""
+        now = time.monotonic()
+        if now - self._since >= MINUTE:
+            self._since, self._spent = now, 0
+        self._spent += values(data)
+        if self._spent > limits.REMOTE_VALUES:
+            raise Overspent(f"cluster {name!r} answers more than {limits.REMOTE_VALUES} values in a minute")
 
 
 async def read(name: str, answer: Any, limit: int) -> bytes:
@@ -40,19 +65,6 @@ def decode(name: str, data: bytes, limit: int) -> dict[str, Any]:
 def values(data: bytes) -> int:
     """How many values JSON has at most: memory goes by them, and twenty bytes of it by one of text."""
     return data.count(b",") + data.count(b"[") + data.count(b"{")
-
-
-def items(name: str, page: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """The objects of a page of a list, and the token of the next one or nothing. Raises `Unreachable`."""
-    found, metadata = page.get("items") or [], page.get("metadata") or {}
-    if not isinstance(found, list) or not isinstance(metadata, dict) or not all(map(_is_object, found)):
-        raise Unreachable(f"cluster {name!r} answers no list of objects: no API server is there")
-    return found, str(metadata.get("continue") or "")
-
-
-def _is_object(item: Any) -> bool:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    return isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
 
 
 def pause(headers: Mapping[str, str]) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +15,8 @@ from urllib.parse import urlencode
 
 from fluxless import limits, metrics
 from fluxless.addresses import refusal
-from fluxless.kube import answers, discovery
-from fluxless.kube.errors import Gone, NoSuchKind, NotFound, TooLarge, TooManyRequests, Unreachable, from_answer
+from fluxless.kube import answers, discovery, pages
+from fluxless.kube.errors import NoSuchKind, NotFound, TooManyRequests, Unreachable, from_answer
 from fluxless.kube.resource import Resource
 
 if TYPE_CHECKING:
@@ -33,17 +32,24 @@ SILENT_FOR = 10.0
 """Seconds without a byte of an answer after which nobody is there."""
 LONGEST_PAUSE = 5.0
 """Seconds; the most that a `Retry-After` may hold one request up."""
-SMALLEST_PAGE = 20
-"""Objects: the API server keeps none that is larger than a few MiB."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 
 
 class Cluster:
-    """One API server. `counts` is the number of requests sent, by HTTP method. Objects are plain dicts."""
+    """One API server. `counts` is the number of requests sent, by HTTP method. Objects are plain dicts. One that an
+    object names has a `budget`.
+    """
 
-    def __init__(self, name: str, api: ApiClient, authorization: Callable[[], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        api: ApiClient,
+        authorization: Callable[[], Awaitable[str]],
+        budget: answers.Budget | None = None,
+    ) -> None:
         self.name = name
+        self._budget = budget
         self._authorization = authorization
         self.counts: Counter[str] = Counter()
         self._api = api
@@ -107,6 +113,8 @@ class Cluster:
                     raise Unreachable(f"cluster {self.name!r}: {dropped}") from dropped
                 continue
             if 200 <= status < 300:
+                if self._budget is not None:
+                    self._budget.spend(self.name, data)
                 return data
             problem = from_answer(status, data, phrase)
             if not isinstance(problem, TooManyRequests) or attempt == ATTEMPTS:
@@ -237,42 +245,16 @@ class Cluster:
         """All objects, each with its apiVersion and kind, in pages of `limit`, or fewer where those are too large.
         Raises `ApiProblem`.
         """
-        query = {"limit": str(limit)}
-        if labels:
-            query["labelSelector"] = labels
+        query = {"labelSelector": labels} if labels else {}
         accept = METADATA_ONLY if metadata_only else "application/json"
-        items: list[dict[str, Any]] = []
-        until, size, values = time.monotonic() + limits.LIST_WITHIN, 0, 0
-        for _ in range(limits.LIST_PAGES):
-            if time.monotonic() > until:
-                break
-            try:
-                data = await self._answer("GET", resource.path(namespace), query, accept=accept, limit=limits.ANSWER)
-                size, values = size + len(data), values + answers.values(data)
-                if size > limits.LIST or values > limits.LIST_VALUES:
-                    raise TooLarge(f"cluster {self.name!r}: the list of {resource.plural} is too large")
-                page = answers.decode(self.name, data, limits.ANSWER)
-            except Gone:  # the continue token is too old: begin again
-                if "continue" not in query:
-                    raise
-                del query["continue"]
-                items = []
-                continue
-            except TooLarge:
-                limit //= 4
-                if limit < SMALLEST_PAGE:
-                    raise
-                query["limit"] = str(limit)
-                continue
-            found, token = answers.items(self.name, page)
-            for item in found:
-                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-                items.append(item)
-            if not token:
-                return items
-            query["continue"] = token
-        words = f"cluster {self.name!r}: the list of {resource.plural} does not end"
-        raise TooLarge(f"{words} within {limits.LIST_PAGES} pages or {limits.LIST_WITHIN} s")
+
+        async def ask(asked: Mapping[str, str]) -> bytes:
+            return await self._answer("GET", resource.path(namespace), asked, accept=accept, limit=limits.ANSWER)
+
+        items = await pages.all_of(self.name, resource.plural, ask, query, limit)
+        for item in items:
+            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+        return items
 
     async def apply(
         self, obj: dict[str, Any], *, manager: str, force: bool = True, dry_run: bool = False

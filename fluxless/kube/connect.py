@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.auth.purposes import AKS, MANAGEMENT
 from fluxless.kube import kubeconfig
+from fluxless.kube.answers import Budget
 from fluxless.kube.client import AT_ONCE, Cluster
 from fluxless.kube.kubeconfig import Connection, Files, KubeconfigProblem
 from fluxless.transport import proxied
@@ -189,7 +190,7 @@ async def _open(
 
         rest, own = api.rest_client, not connection.proxy
         rest._create_connector = lambda: Connector(limit=rest.maxsize, ssl=rest.ssl_context, own_proxy=own)
-    return Cluster(name, api, token or _authorization(connection))
+    return Cluster(name, api, token or _authorization(connection), Budget() if judged else None)
 
 
 def _client(connection: Connection) -> Any:

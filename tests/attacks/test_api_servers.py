@@ -175,6 +175,19 @@ async def test_a_list_is_no_larger_in_many_pages(monkeypatch: pytest.MonkeyPatch
             await cluster.list(THINGS)
 
 
+async def test_many_large_answers_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fluxless import limits
+
+    monkeypatch.setattr(limits, "REMOTE_VALUES", 50_000)
+    body = {"metadata": {"name": "a"}, "data": {f"k{number}": "" for number in range(20_000)}}
+    async with hostile(says(json.dumps(body).encode())) as cluster:
+        tenant = cluster.impersonating("system:serviceaccount:a:b")
+        await cluster.get(THINGS, "a", "a")
+        await tenant.get(THINGS, "a", "a")
+        with pytest.raises(ApiProblem, match="in a minute"):
+            await tenant.get(THINGS, "a", "a")
+
+
 async def test_large_objects_come_in_smaller_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     from fluxless import limits
 
