@@ -28,7 +28,7 @@ from fluxless.bucket.s3 import S3Bucket
 from fluxless.git import github, ssh
 from fluxless.git.auth import Auth
 from fluxless.git.ls_remote import ls_remote
-from fluxless.kube.connect import ClusterConfig, connect
+from fluxless.kube.connect import Brought, connect_brought
 from fluxless.kustomize import bases
 from fluxless.notification import oidc
 from fluxless.notification.signatures import Refused
@@ -156,7 +156,7 @@ async def _github(host: str, port: int, folder: Path) -> object:
     return await github.token(data, "secret", proxy=None, timeout=SECONDS)
 
 
-def _kubeconfig(server: str, proxy: str = "") -> ClusterConfig:
+def _kubeconfig(server: str, proxy: str = "") -> Brought:
     cluster = {"server": server, **({"proxy-url": proxy} if proxy else {})}
     text = json.dumps(
         {
@@ -166,11 +166,11 @@ def _kubeconfig(server: str, proxy: str = "") -> ClusterConfig:
             "current-context": "a",
         }
     )
-    return ClusterConfig("tenant", kubeconfig_inline=text, verify_tls=True)
+    return Brought("tenant", text)
 
 
-async def _asked(config: ClusterConfig) -> object:
-    cluster = await connect(config)
+async def _asked(brought: Brought) -> object:
+    cluster = await connect_brought(brought)
     try:
         return await cluster.request("GET", "/version", timeout=SECONDS)
     finally:
@@ -182,7 +182,7 @@ async def _api_server(host: str, port: int, folder: Path) -> object:
 
 
 async def _helm_to_api_server(host: str, port: int, folder: Path) -> object:
-    cluster = await connect(_kubeconfig(f"http://{host}:{port}"))
+    cluster = await connect_brought(_kubeconfig(f"http://{host}:{port}"))
     try:
         async with cluster.stream("GET", "/version", {}, None) as answer:
             return await answer.read()

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from fluxless.kube.client import Cluster
-from fluxless.kube.connect import ClusterConfig, connect
+from fluxless.kube.connect import Brought, connect_brought
 from fluxless.kube.door import Door, opened
 from fluxless.kube.errors import ApiProblem, TooManyRequests
 from fluxless.kube.resource import Resource
@@ -38,7 +38,7 @@ async def hostile(answer: Answer) -> AsyncIterator[Cluster]:
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
         "current-context": "a",
     }
-    cluster = await connect(ClusterConfig("hostile", kubeconfig_inline=json.dumps(config), verify_tls=True))
+    cluster = await connect_brought(Brought("hostile", json.dumps(config)))
     try:
         async with asyncio.timeout(SECONDS):
             yield cluster
