@@ -35,6 +35,8 @@ YAML_BYTES = _limit("YAML_BYTES", 32 * MIB, "bytes", "one text of YAML: a file, 
 YAML_NODES = _limit("YAML_NODES", 1_000_000, "values", "a text of YAML, each alias counted with all it stands for")
 YAML_STREAM_NODES = _limit("YAML_STREAM_NODES", 5_000_000, "values", "an index of charts, read chart by chart")
 YAML_DEPTH = _limit("YAML_DEPTH", 200, "levels", "lists and mappings within each other, aliases expanded")
+SUBSTITUTED = _limit("SUBSTITUTED", 32 * MIB, "characters", "a manifest with its variables, parts of expressions too")
+SUBSTITUTION_DEPTH = _limit("SUBSTITUTION_DEPTH", 32, "levels", "expressions of variables within each other")
 HELM_VALUES = _limit("HELM_VALUES", 50_000, "values", "the values of a release, merged: they are digested at each look")
 
 # -- builds: kustomize, helm, sops, notation --------------------------------

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kustomize.string_functions import FUNCTIONS, NegativeLength, default, length
+from fluxless.limits import SUBSTITUTED, SUBSTITUTION_DEPTH
 
 DEFAULTS = frozenset({"-", "+", "=", "?", ":-", ":+", ":=", ":?"})
 """Operators that supply a value for an unset variable; all of them act as `:-` (KC-74)."""
@@ -44,7 +45,8 @@ def substitute(text: str, variables: Mapping[str, str], *, strict: bool = True) 
     """The text with every expression replaced. Raises `SubstitutionProblem`."""
     if "$" not in text:
         return text
-    return "".join(_evaluate(part, variables, strict) for part in parse(text))
+    evaluation = _Evaluation(variables, strict)
+    return "".join([evaluation.of(part) for part in parse(text)])
 
 
 def parse(text: str) -> list[Part]:
@@ -66,6 +68,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
+        self.depth = 0
 
     def at_end(self) -> bool:
         return self.position >= len(self.text)
@@ -106,6 +109,15 @@ class _Parser:
 
     def expression(self) -> Expression:
         """What follows `${`, with its closing brace."""
+        self.depth += 1
+        if self.depth > SUBSTITUTION_DEPTH:
+            raise SubstitutionProblem(f"expressions are nested deeper than {SUBSTITUTION_DEPTH}")
+        found = self.operation()
+        self.depth -= 1
+        return found
+
+    def operation(self) -> Expression:
+        """A variable, and what is done with it."""
         if self.take("#"):
             name = self.name()
             if not name:
@@ -193,15 +205,34 @@ class _Parser:
         return expression
 
 
-def _evaluate(part: Part, variables: Mapping[str, str], strict: bool) -> str:
-    if isinstance(part, str):
-        return part
-    arguments = [_evaluate(argument, variables, strict) for argument in part.arguments]
-    value = variables.get(part.name)
-    if value is None and strict and part.operator not in DEFAULTS:
-        raise SubstitutionProblem(f'variable not set (strict mode): "{part.name}"', part.name)
-    function = length if part.operator == "#" and not arguments else FUNCTIONS.get(part.operator, default)
-    try:
-        return function(value or "", arguments)
-    except NegativeLength as error:
-        raise SubstitutionProblem(str(error)) from None
+@dataclass(slots=True)
+class _Evaluation:
+    """Of one text. A value may be named over and over, so everything that is made counts, before it is made."""
+
+    variables: Mapping[str, str]
+    strict: bool
+    left: int = SUBSTITUTED
+
+    def of(self, part: Part) -> str:
+        """The value of a part. Raises `SubstitutionProblem`."""
+        found = part if isinstance(part, str) else self._value(part)
+        self._take(len(found))
+        return found
+
+    def _value(self, part: Expression) -> str:
+        arguments = [self.of(argument) for argument in part.arguments]
+        value = self.variables.get(part.name)
+        if value is None and self.strict and part.operator not in DEFAULTS:
+            raise SubstitutionProblem(f'variable not set (strict mode): "{part.name}"', part.name)
+        if part.operator == "//" and len(arguments) > 1:
+            self._take((value or "").count(arguments[0]) * len(arguments[1]))
+        function = length if part.operator == "#" and not arguments else FUNCTIONS.get(part.operator, default)
+        try:
+            return function(value or "", arguments)
+        except NegativeLength as error:
+            raise SubstitutionProblem(str(error)) from None
+
+    def _take(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise SubstitutionProblem(f"the result has more than {SUBSTITUTED:,} characters")

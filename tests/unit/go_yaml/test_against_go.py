@@ -14,6 +14,7 @@ TABLE: dict[str, Any] = json.loads((Path(__file__).parents[2] / "parity" / "yaml
 NARROWER = {
     "{}: 1\n": "Go reads `{}` and leaves the rest",
     "[]: 1\n": "Go reads `[]` and leaves the rest",
+    "a: [2001::]\n": "libyaml wants quotes around a text that ends in a colon in a list",
 }
 """Refused by us alone."""
 WIDER = {
@@ -49,11 +50,8 @@ def _same(one: Any, other: Any) -> bool:
 def test_a_text_is_read_as_go_does(case: dict[str, Any]) -> None:
     text: str = case["yaml"]
     data = base64.b64decode(text) if case.get("base64") else text.encode()
-    if "refused" in case and text not in WIDER:
+    if ("refused" in case and text not in WIDER) or text in NARROWER:
         with pytest.raises(ManifestProblem):
-            load(data, "the case")
-    elif text in NARROWER:
-        with pytest.raises(ManifestProblem, match="cannot be a key"):
             load(data, "the case")
     elif text not in WIDER:
         assert _same(load(data, "the case"), _json(case["json"]))
