@@ -104,6 +104,12 @@ class Builder:
                 return True
         return False
 
+    def document(self) -> Any:
+        """The value of the document that was entered, read to its end. Raises `ManifestProblem`."""
+        value = self.value(self.next())
+        self.next()
+        return value
+
     def key(self, event: Any) -> str:
         """The key that the event is. Raises `ManifestProblem`."""
         kind = type(event)

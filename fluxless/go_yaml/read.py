@@ -32,8 +32,7 @@ def load_all(text: Source, name: str, *, strict: bool = False) -> Iterator[Any]:
     """
     builder = _opened(text, name, strict)
     while builder.enter():
-        document = builder.value(builder.next())
-        builder.next()  # the end of the document
+        document = builder.document()
         if document is not None:
             yield document
 
@@ -41,7 +40,7 @@ def load_all(text: Source, name: str, *, strict: bool = False) -> Iterator[Any]:
 def load(text: Source, name: str, *, strict: bool = False) -> Any:
     """The first document of a text, or None: Go reads no further. Raises `ManifestProblem`."""
     builder = _opened(text, name, strict)
-    return builder.value(builder.next()) if builder.enter() else None
+    return builder.document() if builder.enter() else None
 
 
 async def apart(read: Callable[[str, str], Found], text: str, name: str) -> Found:

@@ -29,7 +29,7 @@ def dump(value: Any, *, sort: bool = True, width: int = LINE) -> str:
         yaml.StreamEndEvent(),
     ]
     text: str = yaml.emit(events, Dumper=yaml.CSafeDumper, allow_unicode=True, width=width)
-    return text.removesuffix("...\n")
+    return text.removesuffix("...\n") if text.endswith("\n...\n") else text  # a mark of its own, no end of a text
 
 
 def _events(value: Any, sort: bool) -> Iterator[Any]:

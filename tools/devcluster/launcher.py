@@ -16,6 +16,7 @@ from tools.places import free_port
 TOKEN = "devtoken"
 PARTS = ("kwok", "scheduler", "controllers", "apiserver", "etcd")
 READY_WITHIN = 90.0
+_ROOM = {"cpu": "1000", "memory": "4Ti", "ephemeral-storage": "4Ti", "pods": "100000"}
 _NODE = {
     "apiVersion": "v1",
     "kind": "Node",
@@ -25,8 +26,8 @@ _NODE = {
         "labels": {"kubernetes.io/hostname": "simulated", "kubernetes.io/os": "linux"},
     },
     "status": {
-        "allocatable": {"cpu": "1000", "memory": "4Ti", "pods": "100000"},
-        "capacity": {"cpu": "1000", "memory": "4Ti", "pods": "100000"},
+        "allocatable": _ROOM,
+        "capacity": _ROOM,
     },
 }
 

@@ -22,7 +22,11 @@ spec:
   template:
     metadata: {labels: {app: x}}
     spec:
-      containers: [{name: x, image: "x:1", volumeMounts: [{name: data, mountPath: /data}]}]
+      containers:
+        - name: x
+          image: x:1
+          resources: {requests: {ephemeral-storage: 50Mi}}
+          volumeMounts: [{name: data, mountPath: /data}]
   volumeClaimTemplates:
     - metadata: {name: data}
       spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
