@@ -85,6 +85,9 @@ PATTERN_SECONDS = _limit("PATTERN_SECONDS", 10, "seconds", "matching one pattern
 IGNORE_LINES = _limit("IGNORE_LINES", 2000, "lines", "`.sourceignore`, `.helmignore` and `spec.ignore` together")
 IGNORE_SIZE = _limit("IGNORE_SIZE", 128 * KIB, "bytes", "the same; and each `.sourceignore` by itself")
 IGNORE_MEMORY = _limit("IGNORE_MEMORY", 8 * MIB, "bytes", "the machine that all lines together stand for")
+CEL_LENGTH = _limit("CEL_LENGTH", 8192, "characters", "a CEL expression")
+CEL_ROUNDS = _limit("CEL_ROUNDS", 10_000, "rounds", "all loops of one evaluation (the library's own bound)")
+CEL_COST = _limit("CEL_COST", 500_000_000, "nanoseconds", "one evaluation in the worst case, reckoned before it begins")
 
 # -- API servers --------------------------------
 
@@ -111,3 +114,6 @@ FAILING_SLOTS = _limit("FAILING_SLOTS", 8, "objects", "of these, those that have
 WORKER_SLOTS = _limit("WORKER_SLOTS", 96, "objects", "all clusters of a worker; a cluster has half at most")
 PROCESS_SLOTS = _limit("PROCESS_SLOTS", 8, "processes", "a worker at once; a namespace has half at most")
 FETCH_SLOTS = _limit("FETCH_SLOTS", 6, "fetches", "Git, a worker at once; a namespace has half at most")
+MOVE_DEPTH = _limit("MOVE_DEPTH", 5, "levels", "Kustomizations that render Kustomizations, looked into before a prune")
+MOVE_BUILDS = _limit("MOVE_BUILDS", 100, "builds", "of such Kustomizations, a level")
+MOVE_SECONDS = _limit("MOVE_SECONDS", 30, "seconds", "looking for who else wants what is about to be deleted")

@@ -65,6 +65,11 @@ class Pattern:
         except re2.error as error:
             raise InvalidPattern(f"error parsing regexp: {_words(error)}") from None
 
+    @property
+    def size(self) -> int:
+        """How many instructions it stands for."""
+        return int(self._compiled.programsize)
+
     def found_in(self, text: str) -> bool:
         """Whether some part of the text matches."""
         return self._compiled.search(_bytes(text)) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from fluxless import metrics
 from fluxless.artifacts.store import Store
 from fluxless.artifacts.unpack import ArchiveProblem, unpack
+from fluxless.artifacts.verified import check, digest_of, fetch
 from fluxless.limits import ARCHIVE_BYTES
 from fluxless.transport import session, words
 
@@ -40,29 +40,27 @@ class ArtifactCache:
 
         With `foreign`, one that is not in the store is fetched from its URL.
         """
-        digest = str(artifact["digest"])
+        digest = digest_of(artifact)
         place = self._folder / digest.replace(":", "-")
         known = await asyncio.to_thread(_touch, place)
         metrics.artifact(cached=known)
         if known:
             return place
         if digest not in self._running:
-            task = asyncio.ensure_future(self._fetch(artifact, digest, place))
+            task = asyncio.ensure_future(self._fetch(artifact, place))
             self._running[digest] = task
             task.add_done_callback(lambda _: self._running.pop(digest, None))
         return await asyncio.shield(self._running[digest])
 
-    async def _fetch(self, artifact: Mapping[str, Any], digest: str, place: Path) -> Path | None:
+    async def _fetch(self, artifact: Mapping[str, Any], place: Path) -> Path | None:
         work = self._folder / f".{place.name}-{os.getpid()}-{time.monotonic_ns()}"
         archive, tree = work / "archive", work / "tree"
         try:
             await asyncio.to_thread(tree.mkdir, parents=True)
-            ours = await self._store.get_file(str(artifact["path"]), archive)
-            if not ours and not await self._get(artifact, archive):
-                return None
-            if await asyncio.to_thread(_digest, archive) != digest:
-                words = f"artifact {artifact['path']} does not have the digest {digest}"
-                raise ArchiveProblem(words, "delete that blob and reconcile the source, which makes it again")
+            if not await fetch(self._store, artifact, archive):
+                if not await self._get(artifact, archive):
+                    return None
+                await check(artifact, archive)
             await asyncio.to_thread(unpack, archive, tree)
             await asyncio.to_thread(_publish, tree, place)
             await asyncio.to_thread(self._make_room)
@@ -119,8 +117,3 @@ def _publish(tree: Path, place: Path) -> None:
     except OSError:
         if not place.is_dir():  # otherwise another worker was first with the same files
             raise
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

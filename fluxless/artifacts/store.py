@@ -53,7 +53,7 @@ class Store(Protocol):
         ...
 
     async def get_file(self, name: str, path: Path) -> bool:
-        """Download into `path` in bounded memory; False when there is no such blob."""
+        """Download into `path` in bounded memory; False when there is no such blob. Artifacts: see `verified`."""
         ...
 
     async def stat(self, name: str) -> Stored | None:

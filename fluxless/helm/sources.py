@@ -11,6 +11,8 @@ from fluxless.api import conditions, reasons
 from fluxless.api.duration import parse_duration
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.api.kinds import HELM_CHART
+from fluxless.artifacts import verified
+from fluxless.artifacts.unpack import ArchiveProblem
 from fluxless.charts import versions
 from fluxless.charts.chart import load_archive
 from fluxless.charts.errors import ChartProblem
@@ -118,7 +120,11 @@ async def load_chart(run: HelmReleaseRun) -> None:
 async def _fetch(run: HelmReleaseRun, artifact: dict[str, Any], ref: Ref) -> Any:
     with tempfile.TemporaryDirectory(prefix="fluxless-chart-") as folder:
         archive = Path(folder) / "chart.tgz"
-        if not await run.services.store.get_file(str(artifact["path"]), archive):
+        try:
+            there = await verified.fetch(run.services.store, artifact, archive)
+        except ArchiveProblem as problem:
+            raise Transient(reasons.ARTIFACT_FAILED, problem.failures) from problem
+        if not there:
             raise _not_ready(run, ref, "its artifact is gone; it is made again", GONE)
         return await asyncio.to_thread(load_archive, archive, f"the chart of {ref.kind} '{ref.name}'")
 

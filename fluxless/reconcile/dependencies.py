@@ -134,11 +134,12 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
     expressions = _expressions(obj)
     for ref in references(obj):
         name = f"{ref.namespace}/{ref.name}"
-        dependency = world.dependency(obj, ref)
-        if dependency is None:
-            return f"dependency '{name}' not found", None
+        seen = world.as_seen_by(obj, ref) if ref in expressions else world.dependency(obj, ref)
+        if seen is None:
+            return _unseen(obj, ref, world), None
+        dependency = world.dependency(obj, ref) or seen
         if ref in expressions:
-            if said := _by_expression(expressions[ref], name, obj, dependency):
+            if said := _by_expression(expressions[ref], name, obj, seen):
                 return said, dependency
             if not world.rules.additive:
                 continue
@@ -149,6 +150,13 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
         if not _up_to_date(obj, dependency, world):
             return f"dependency '{name}' revision is not up to date", dependency
     return "", None
+
+
+def _unseen(obj: Mapping[str, Any], ref: Ref, world: World) -> str:
+    name, user = f"{ref.namespace}/{ref.name}", world.user(obj)
+    if (user, ref) not in world.denied:
+        return f"dependency '{name}' not found"
+    return f"dependency '{name}' cannot be read by '{user}': allow it to get {ref.kind} in namespace '{ref.namespace}'"
 
 
 def _root(obj: Mapping[str, Any], world: World) -> str:

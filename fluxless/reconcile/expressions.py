@@ -12,12 +12,26 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.limits import CEL_LENGTH
+from fluxless.reconcile.expression_cost import Shape, too_much
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
 
 _CODES = re.compile(r"^([A-Z_]+: )+|(?<=\S) *\[[A-Z_]+\]$")
-_NO_KEY = re.compile(r'Key not found in map : "(.*)"')
+_NO_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
+_HARMLESS = (
+    (re.compile(r"No matching overloads found"), "no such overload"),
+    (re.compile(r"Index error"), "index out of bounds"),
+    (re.compile(r"invalid regular expression"), "invalid regular expression"),
+    (re.compile(r"cannot convert (\w+) to (\w+)$"), r"cannot convert \1 to \2"),
+    (re.compile(r"String to (Duration|Timestamp) conversion failed"), r"cannot convert string to \1"),
+    (re.compile(r"Type conversion error from '(\w+)' to '(\w+)'$"), r"cannot convert \1 to \2"),
+    (re.compile(r"(divide|modulus) by zero"), r"\1 by zero"),
+    (re.compile(r"(\w+ )?(integer )?overflow"), "overflow"),
+    (re.compile(r"Iteration budget exceeded"), "it loops too often"),
+)
+"""What the library says of an evaluation, and the class of it that is told: the rest of its words may hold values."""
 _SETS = "name: flux\nextensions:\n  - name: sets\n"
 
 
@@ -30,10 +44,13 @@ class InvalidExpression(Problem):
 
 
 class EvaluationFailed(Problem):
-    """An expression that has no boolean value for these objects, such as one that reads a missing field."""
+    """An expression that has no boolean value for these objects, such as one that reads a missing field.
+
+    The objects may be somebody else's: of what the library says only the class is told, never a value.
+    """
 
     def __init__(self, text: str, words: str) -> None:
-        message = f"failed to evaluate the CEL expression '{text}': {_plain(words)}"
+        message = f"failed to evaluate the CEL expression '{text}': {words}"
         step = "guard fields that may be missing by has(...)"
         super().__init__(Failure(FailureClass.VALIDATION, message, next_step=step))
 
@@ -43,6 +60,9 @@ class Value:
 
     def __init__(self, text: str, variables: tuple[str, ...]) -> None:
         self.text = text
+        if len(text) > CEL_LENGTH:
+            raise InvalidExpression(f"{text[:60]}…", f"it has more than {CEL_LENGTH} characters")
+        self._shape = Shape(text)
         try:
             self._program = _environment(variables).compile(text, disable_check=not variables)
         except (RuntimeError, ValueError) as error:
@@ -52,13 +72,15 @@ class Value:
         """Its value over plain JSON data. Raises `EvaluationFailed`."""
         from cel_expr_python import cel
 
+        if too_much(self._shape, variables):
+            raise EvaluationFailed(self.text, "it may take too long for so much data")
         try:
             result = self._program.eval(data=variables)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise EvaluationFailed(self.text, str(error)) from None
+            raise EvaluationFailed(self.text, _class_of(str(error), self.text)) from None
         value = result.plain_value()
         if result.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
-            raise EvaluationFailed(self.text, str(value))
+            raise EvaluationFailed(self.text, _class_of(str(value), self.text))
         return value
 
 
@@ -110,5 +132,17 @@ def _environment(variables: tuple[str, ...]) -> cel.Env:
 
 
 def _plain(words: str) -> str:
-    """The library's first line without its codes, and a missing key in cel-go's words."""
-    return _NO_KEY.sub(r"no such key: \1", _CODES.sub("", words.splitlines()[0]))
+    """The library's first line without its codes."""
+    return _CODES.sub("", words.splitlines()[0])
+
+
+def _class_of(words: str, text: str) -> str:
+    """The class of an error. A missing key is named, in cel-go's words, when the expression names it itself."""
+    said = _CODES.sub("", words)
+    if found := _NO_KEY.search(said):
+        return f"no such key: {found[1]}" if _named(found[1], text) else "no such key"
+    return next((found.expand(told) for known, told in _HARMLESS if (found := known.search(said))), "it has no value")
+
+
+def _named(key: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None

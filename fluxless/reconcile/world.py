@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -61,8 +61,9 @@ FLUX_RULES = Rules()
 class World:
     """`objects` by reference; `taken` is the time (seconds since the epoch) before the first LIST was sent.
 
-    `others` are objects of foreign kinds that `dependsOn` names, as the user that its object is worked on as may see
-    them: a tenant must not learn by a `readyExpr` what is in somebody else's objects. Nobody reconciles them.
+    `others` are objects that `dependsOn` names, of foreign kinds or with a `readyExpr` over another namespace, as the
+    user that its object is worked on as sees them: a tenant must not learn by an expression what is in somebody else's
+    objects. `denied` are those that this user may not read. Nobody reconciles foreign kinds.
     `configs` are the versions of the ConfigMaps and Secrets that
     objects refer to.
     """
@@ -70,6 +71,7 @@ class World:
     objects: Mapping[Ref, dict[str, Any]]
     taken: float
     others: Mapping[tuple[str, Ref], dict[str, Any]] = field(default_factory=dict)
+    denied: frozenset[tuple[str, Ref]] = frozenset()
     configs: Mapping[Ref, str] = field(default_factory=dict)
     rules: Rules = FLUX_RULES
 
@@ -79,7 +81,17 @@ class World:
 
     def dependency(self, obj: Mapping[str, Any], ref: Ref) -> dict[str, Any] | None:
         """What `dependsOn` of the object means by a reference, or None when there is none that it may see."""
-        return self.objects.get(ref) or self.others.get((user_of(obj, self.rules.default_account), ref))
+        return self.objects.get(ref) or self.others.get((self.user(obj), ref))
+
+    def as_seen_by(self, obj: Mapping[str, Any], ref: Ref) -> dict[str, Any] | None:
+        """The same for an expression over it: what is elsewhere is as the object's account sees it."""
+        if not self.user(obj) or ref.namespace == obj["metadata"].get("namespace", ""):
+            return self.dependency(obj, ref)
+        return self.others.get((self.user(obj), ref))
+
+    def user(self, obj: Mapping[str, Any]) -> str:
+        """As whom the object is worked on; empty for the app itself."""
+        return user_of(obj, self.rules.default_account)
 
 
 async def take(cluster: Cluster, kinds: Iterable[Kind], now: float, rules: Rules = FLUX_RULES) -> World:
@@ -95,32 +107,44 @@ async def take(cluster: Cluster, kinds: Iterable[Kind], now: float, rules: Rules
     known = tuple(kinds)
     listed = await asyncio.gather(*(objects_of(kind) for kind in known))
     objects = {Ref.of(obj): obj for items in listed for obj in items}
-    others = await _others(cluster, objects.values(), {kind.kind for kind in known}, rules.default_account)
-    return World(objects, now, others, rules=rules)
+    others, denied = await _others(cluster, objects.values(), known, rules.default_account)
+    return World(objects, now, others, denied, rules=rules)
 
 
 async def _others(
-    cluster: Cluster, objects: Iterable[dict[str, Any]], known: set[str], default_account: str
-) -> dict[tuple[str, Ref], dict[str, Any]]:
-    """The objects of foreign kinds that `dependsOn` names: one GET each, and none in most clusters."""
-    wanted = {
-        (
-            user_of(obj, default_account),
-            str(entry["apiVersion"]),
-            Ref(entry["kind"], entry.get("namespace") or obj["metadata"]["namespace"], entry["name"]),
-        )
-        for obj in objects
-        for entry in (obj.get("spec") or {}).get("dependsOn") or []
-        if entry.get("apiVersion") and entry.get("kind") and entry["kind"] not in known
-    }
+    cluster: Cluster, objects: Iterable[dict[str, Any]], kinds: Iterable[Kind], default_account: str
+) -> tuple[dict[tuple[str, Ref], dict[str, Any]], frozenset[tuple[str, Ref]]]:
+    """What `dependsOn` names and this snapshot must not answer for: one GET each, and none in most clusters. The second
+    are those that the user may not read.
+    """
+    versions = {kind.kind: kind.api_version for kind in kinds}
+    wanted = {found for obj in objects for found in _asked_for(obj, versions, default_account)}
+    denied: set[tuple[str, Ref]] = set()
 
     async def get(user: str, api_version: str, ref: Ref) -> dict[str, Any] | None:
         view = cluster.impersonating(user) if user else cluster
         try:
             resource = await cluster.resource(api_version, ref.kind)
             return await view.get(resource, ref.name, ref.namespace if resource.namespaced else "")
-        except (NoSuchKind, Forbidden):
+        except NoSuchKind:
+            return None
+        except Forbidden:
+            denied.add((user, ref))
             return None
 
     found = await asyncio.gather(*(get(*one) for one in wanted))
-    return {(user, ref): obj for (user, _, ref), obj in zip(wanted, found, strict=True) if obj is not None}
+    there = {(user, ref): obj for (user, _, ref), obj in zip(wanted, found, strict=True) if obj is not None}
+    return there, frozenset(denied)
+
+
+def _asked_for(
+    obj: Mapping[str, Any], versions: Mapping[str, str], default_account: str
+) -> Iterator[tuple[str, str, Ref]]:
+    """(user, API version, reference) of foreign kinds, and of what an account's `readyExpr` reads elsewhere."""
+    user, mine = user_of(obj, default_account), obj["metadata"].get("namespace", "")
+    for entry in (obj.get("spec") or {}).get("dependsOn") or []:
+        kind, namespace = str(entry.get("kind") or obj["kind"]), str(entry.get("namespace") or mine)
+        foreign = bool(entry.get("apiVersion") and entry.get("kind") and kind not in versions)
+        if foreign or (user and entry.get("readyExpr") and namespace != mine and kind in versions):
+            version = str(entry["apiVersion"]) if foreign else versions[kind]
+            yield user, version, Ref(kind, namespace, str(entry["name"]))

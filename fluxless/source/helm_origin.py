@@ -11,6 +11,8 @@ from typing import Any
 
 from fluxless.api.failure import FailureClass, Problem
 from fluxless.api.kinds import HELM_REPOSITORY
+from fluxless.artifacts import verified
+from fluxless.artifacts.unpack import ArchiveProblem
 from fluxless.charts import versions
 from fluxless.charts.chart import Chart, load_archive
 from fluxless.charts.errors import ChartProblem
@@ -104,7 +106,12 @@ class Origin:
         run, place = self._repository, folder / "index.json"
         artifact = run.artifact
         if artifact:
-            if not await run.services.store.get_file(str(artifact["path"]), place):
+            try:
+                there = await verified.fetch(run.services.store, artifact, place)
+            except ArchiveProblem as problem:
+                first = problem.failures[0]
+                raise ChartProblem(first.message, first.next_step) from problem
+            if not there:
                 raise ChartProblem(f"the index of '{run.ref.name}' is gone", "reconcile the HelmRepository")
         else:
             async with run.server() as server:

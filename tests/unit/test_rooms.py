@@ -47,3 +47,15 @@ def test_an_sdk_is_imported_in_its_room_only(sdk: str) -> None:
         if any(name == sdk or name.startswith(f"{sdk}.") for name in _imports(file))
     }
     assert {user for user in users if not user.startswith(tuple(ROOMS[sdk]))} == set()
+
+
+def test_files_of_artifacts_are_read_by_the_verifying_reader_only() -> None:
+    users = {
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "fluxless").rglob("*.py")
+        if any(
+            isinstance(node, ast.Attribute) and node.attr == "get_file"
+            for node in ast.walk(ast.parse(file.read_text()))
+        )
+    }
+    assert users == {"fluxless/artifacts/verified.py"}

@@ -1,0 +1,101 @@
+"""What a CEL expression may cost over the data it is about to see, told before it is evaluated. Pure.
+
+The library evaluates in one go and lets nothing else run meanwhile. It stops loops after 10,000 rounds, but a round may
+look for a pattern in a megabyte, and a text may grow without end (`.replace('a', 'aaaa…')`, again and again). So the
+worst case is reckoned from the text of the expression and the sizes of the data: rounds times calls times the longest
+text. Honest expressions are a thousandth of the bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fluxless.limits import CEL_COST, CEL_ROUNDS
+from fluxless.patterns import InvalidPattern, regex
+
+_LITERAL = re.compile(r"""[rR]?("{3}|'{3}|"|')((?:\\.|.)*?)\1""", re.DOTALL)
+_LOOP = re.compile(
+    r"\.\s*(?:map|filter|all|exists|exists_one|existsOne|transformList|transformMap|optMap|optFlatMap)\s*\("
+)
+_MATCHES = re.compile(r"\bmatches\s*\(")
+_GROWS = re.compile(r"\+|\b(?:replace|join|format|split|map|quote|encode)\s*\(")
+_LITERAL_REPLACE = re.compile(r"\breplace\s*\(\s*§([0-9]+)§\s*,\s*§([0-9]+)§")
+_LITERAL_PATTERN = re.compile(r"\bmatches\s*\(\s*(?:[^(),]*,\s*)?§([0-9]+)§\s*\)")
+_SMALL = 200
+"""Instructions of a pattern that RE2 turns into a table, which reads a character in some nanoseconds."""
+_LARGEST = 5000
+"""Instructions that are assumed of a pattern which is not known yet."""
+
+
+class Shape:
+    """What an expression does: how often it loops, what makes texts grow, and what it looks for."""
+
+    def __init__(self, text: str) -> None:
+        literals: list[str] = []
+
+        def numbered(found: re.Match[str]) -> str:
+            literals.append(found[2])
+            return f"§{len(literals) - 1}§"
+
+        bare = _LITERAL.sub(numbered, text)
+        self.loops = len(_LOOP.findall(bare))
+        self.calls = len(re.findall(r"[(<>=+!?\[]|\bin\b", bare)) + 1
+        self.items = bare.count(",") + 1
+        self.longest = max((len(literal) for literal in literals), default=0)
+        self.splits = "split" in bare
+        fixed = [(len(literals[int(old)]), len(literals[int(new)])) for old, new in _LITERAL_REPLACE.findall(bare)]
+        self.factor = 1.0
+        for old, new in fixed:
+            self.factor *= max(1.0, (new + 1) / max(old, 1)) if new > old else 1.0
+        self.squares = len(re.findall(r"\breplace\s*\(", bare)) - len(fixed)
+        self.gathers = len(re.findall(r"\b(?:join|format)\s*\(", bare))
+        self.sums = bare.count("+")
+        self.maps = bool(re.search(r"\bmap\s*\(", bare))
+        known = [_size(literals[int(number)]) for number in _LITERAL_PATTERN.findall(bare)]
+        self.patterns = [*known, *[_LARGEST] * (len(_MATCHES.findall(bare)) - len(known))]
+        self.plain = not (self.loops or self.patterns or _GROWS.search(bare))
+
+
+def too_much(shape: Shape, variables: Mapping[str, Any]) -> bool:
+    """Whether the worst case is above `CEL_COST`; the data are looked through only when it may be."""
+    if shape.plain:
+        return False
+    longest, items = _extent(variables)
+    longest = max(longest, shape.longest, 1)
+    items = max(items, shape.items, longest if shape.splits else 1)
+    size = float(longest) * shape.factor
+    for _ in range(shape.gathers):
+        size *= items
+    size *= 2.0**shape.sums if shape.maps else shape.sums + 1
+    for _ in range(shape.squares):
+        size *= max(size, 1.0)
+    rounds = min(float(CEL_ROUNDS), float(items) ** shape.loops)
+    look = sum(10.0 if pattern <= _SMALL else 20.0 * pattern for pattern in shape.patterns)
+    return rounds * size * (shape.calls + look) > CEL_COST
+
+
+def _extent(variables: Mapping[str, Any]) -> tuple[int, int]:
+    """The longest text and the largest collection of plain JSON data."""
+    longest = items = 0
+    stack: list[Any] = [variables]
+    while stack:
+        found = stack.pop()
+        if isinstance(found, str):
+            longest = max(longest, len(found))
+        elif isinstance(found, Mapping):
+            items = max(items, len(found))
+            longest = max(longest, max((len(str(key)) for key in found), default=0))
+            stack.extend(found.values())
+        elif isinstance(found, list | tuple):
+            items = max(items, len(found))
+            stack.extend(found)
+    return longest, items
+
+
+def _size(pattern: str) -> int:
+    try:
+        return regex(pattern).size
+    except InvalidPattern:  # it says so itself when it is evaluated
+        return 1

@@ -1,0 +1,137 @@
+"""CEL of a tenant: it reads as the tenant what is elsewhere, tells no values by its errors, and holds up nobody."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from fluxless.api.failure import Problem
+from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION
+from fluxless.kube.client import Cluster
+from fluxless.reconcile.dependencies import waits_for
+from fluxless.reconcile.expressions import expression, value_of
+from fluxless.reconcile.world import Ref, Rules, World, take
+from tests.support.clock import within
+
+PASSWORD = "s3cr3t-words"
+SECRET = {"spec": {"values": {"password": PASSWORD, "number": 4711, "list": [1, 2]}}}
+TELLING = {
+    "an index": "{'a': 1}[dep.spec.values.password] == 1",
+    "a field": "dep.spec[dep.spec.values.password] == 1",
+    "a conversion": "int(dep.spec.values.password) == 1",
+    "a duration": "duration(dep.spec.values.password) == duration('1s')",
+    "a pattern": "'a'.matches(dep.spec.values.password + '(')",
+    "a place in a list": "dep.spec.values.list[dep.spec.values.number] == 1",
+    "an overload": "dep.spec.values.password + 1 == 2",
+    "no boolean": "dyn(dep.spec.values.password)",
+    "a format": "'%d'.format([dep.spec.values.password]) == 'a'",
+}
+
+
+@pytest.mark.parametrize("case", TELLING)
+def test_an_error_tells_no_value(case: str) -> None:
+    with pytest.raises(Problem) as caught:
+        expression(TELLING[case], "self", "dep").holds({"self": {}, "dep": SECRET})
+    said = f"{caught.value} {caught.value.failures}".replace(TELLING[case], "")
+    assert not [part for part in ("s3cr3t", "4711") if part in said], said
+
+
+def test_a_missing_field_that_the_expression_names_is_told() -> None:
+    with pytest.raises(Problem, match="no such key: phase"):
+        expression("dep.status.phase == 'Done'", "self", "dep").holds({"self": {}, "dep": {"status": {}}})
+
+
+LONG = "ab" * 100_000
+COSTLY = {
+    "a pattern, again and again": "dep.list.all(x, dep.text.matches('(a|b)*c.*d'))",
+    "a large pattern": "dep.text.matches('(a?){1000}(b?){1000}(a|b){1000}')",
+    "a text that grows": "'a'" + ".replace('a', 'aaaaaaaaaa')" * 12 + ".size() > 0",
+    "a text that doubles": "dep.list.map(x, dep.text)" + ".map(t, t + t)" * 12 + ".size() > 0",
+    "a text by itself": "dep.text.replace('a', dep.text).size() > 0",
+    "loops in loops": "dep.list.all(a, dep.list.all(b, dep.list.all(c, dep.text.contains('c' + string(a + b + c)))))",
+}
+
+
+@pytest.mark.parametrize("case", COSTLY)
+def test_an_expression_that_costs_too_much_is_refused_before_it_begins(case: str) -> None:
+    found = expression(COSTLY[case], "dep")
+    began = time.monotonic()
+    with within(5), pytest.raises(Problem, match="too long for so much data"):
+        found.holds({"dep": {"list": list(range(500)), "text": LONG}})
+    assert time.monotonic() - began < 1
+
+
+def test_an_expression_of_many_kilobytes_is_refused() -> None:
+    with pytest.raises(Problem, match="more than 8192 characters"):
+        value_of("1" + " + 1" * 5000)
+
+
+HONEST = [
+    "status.conditions.filter(e, e.type == 'Ready').all(e, e.status == 'True' && e.observedGeneration == 1)",
+    "status.conditions.exists(e, e.type.matches('^(Ready|Synced)$') && e.message.contains('ok'))",
+    "status.version.replace('v', '').split('.')[0] == '1'",
+    "status.conditions.map(e, e.type + '=' + e.status).join(',').contains('Ready=True')",
+    "has(status.version) && status.version.startsWith('v') && metadata.annotations['note'].size() > 100",
+]
+
+
+@pytest.mark.parametrize("text", HONEST)
+def test_honest_expressions_over_large_objects_are_evaluated(text: str) -> None:
+    kinds = ["Ready", *(f"Other{number}" for number in range(20))]
+    found = [{"type": kind, "status": "True", "observedGeneration": 1, "message": "ok " * 50} for kind in kinds]
+    obj = {"metadata": {"annotations": {"note": "x" * 5000}}, "status": {"conditions": found, "version": "v1.2.3"}}
+    assert expression(text).holds(obj)
+
+
+async def _put(cluster: Cluster, namespace: str, kind: Any, name: str, spec: dict[str, Any]) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    await cluster.apply(
+        {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec}, manager="user"
+    )
+
+
+async def _allow(cluster: Cluster, namespace: str, tenant: str) -> None:
+    about = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "tenant", "namespace": namespace}}
+    rule = {"apiGroups": ["helm.toolkit.fluxcd.io"], "resources": ["helmreleases"], "verbs": ["get"]}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tenant"}
+    who = {"kind": "ServiceAccount", "name": "tenant", "namespace": tenant}
+    await cluster.apply({**about, "kind": "Role", "rules": [rule]}, manager="user")
+    await cluster.apply({**about, "kind": "RoleBinding", "roleRef": role, "subjects": [who]}, manager="user")
+
+
+@pytest.mark.cluster
+async def test_a_ready_expression_reads_another_namespace_as_the_account(cluster: Cluster, namespace: str) -> None:
+    other = f"t-{uuid4().hex[:8]}"
+    await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    values = {"chartRef": {"kind": "OCIRepository", "name": "app"}, "values": {"password": PASSWORD}}
+    await _put(cluster, other, HELM_RELEASE, "app", {"interval": "10m", **values})
+    text = "{'a': 1}[dep.spec.values.password] == 1"
+    depends = {"kind": "HelmRelease", "name": "app", "namespace": other, "readyExpr": text}
+    base = {"interval": "10m", "prune": True, "sourceRef": {"kind": "GitRepository", "name": "repo"}}
+    await _put(cluster, namespace, KUSTOMIZATION, "spy", {**base, "dependsOn": [depends]})
+
+    async def said() -> str:
+        world: World = await take(cluster, (KUSTOMIZATION, HELM_RELEASE), 0.0, Rules("tenant"))
+        source = {"metadata": {"name": "repo", "namespace": namespace}, "spec": {}, "kind": "GitRepository"}
+        there = {
+            **world.objects,
+            Ref("GitRepository", namespace, "repo"): {**source, "status": {"artifact": {"digest": "sha256:1"}}},
+        }
+        object.__setattr__(world, "objects", there)
+        blocked = waits_for(there[Ref("Kustomization", namespace, "spy")], world)
+        assert blocked is not None
+        return blocked.message
+
+    denied = await said()
+    assert f"cannot be read by 'system:serviceaccount:{namespace}:tenant'" in denied
+    assert f"allow it to get HelmRelease in namespace '{other}'" in denied
+    await _allow(cluster, other, namespace)
+    for _ in range(50):
+        if "cannot be read" not in (allowed := await said()):
+            break
+    assert "no such key" in allowed
+    assert PASSWORD not in denied + allowed
+    await cluster.delete(await cluster.resource("v1", "Namespace"), other)
