@@ -7,6 +7,9 @@ import contextlib
 import os
 import resource
 import signal
+import socket
+import struct
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,3 +156,87 @@ async def _write(stream: asyncio.StreamWriter | None, data: bytes) -> None:
         stream.write(data)
         await stream.drain()
     stream.close()
+
+
+class Ended(Exception):
+    """A process that should have answered has ended; `code` is its exit code, negative for a signal."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"it ended with {code}")
+        self.code = code
+
+
+_LENGTH = struct.Struct(">I")
+
+
+class Conversation:
+    """A process that answers one question after another, over a socket that is its standard input and output.
+
+    Questions and answers are a length of four bytes, big end first, and as many bytes. It has no environment, it works
+    in `/`, and what it says on standard error is lost. The socket ends with us, and then the process ends itself.
+    Any event loop may ask, one at a time.
+    """
+
+    def __init__(self, argv: Sequence[str | Path]) -> None:
+        """Start it. Raises `ProcessProblem`."""
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        try:
+            self._process = subprocess.Popen(
+                [str(argument) for argument in argv],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._socket.close()
+            raise ProcessProblem(f"{Path(argv[0]).name} cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    async def ask(self, question: bytes | None, *, timeout: float, at_most: int) -> bytes:
+        """The next answer; without a question, what it says unasked. Whatever goes wrong, the process is killed.
+
+        Raises `Ended`, TimeoutError after so many seconds, and ValueError for an answer of more bytes.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._exchange(question, at_most)
+        except (EOFError, ConnectionError):
+            raise Ended(await asyncio.to_thread(self._process.wait)) from None
+        except BaseException:
+            self.kill()
+            raise
+
+    async def _exchange(self, question: bytes | None, at_most: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        if question is not None:
+            await loop.sock_sendall(self._socket, _LENGTH.pack(len(question)) + question)
+        (size,) = _LENGTH.unpack(await self._receive(_LENGTH.size))
+        if size > at_most:
+            raise ValueError(f"an answer of {size} bytes")
+        return await self._receive(size)
+
+    async def _receive(self, size: int) -> bytes:
+        data = bytearray(size)
+        rest = memoryview(data)
+        while rest:
+            count = await asyncio.get_running_loop().sock_recv_into(self._socket, rest)
+            if not count:
+                raise EOFError
+            rest = rest[count:]
+        return bytes(data)
+
+    def kill(self) -> None:
+        """End it; it is waited for when the next process starts, if it is not gone at once."""
+        self._socket.close()
+        self._process.kill()
+        self._process.poll()

@@ -322,7 +322,8 @@ CACHE_FOLDER = AppSetting(
 KUSTOMIZE = AppSetting(
     "FLUXLESS_KUSTOMIZE",
     "",
-    "path of kustomize, instead of the packaged one in `bin/`",
+    "path of our build program (`fluxless-kustomize`, not the kustomize command), instead of the packaged one in "
+    "`bin/`",
 )
 SOPS = AppSetting(
     "FLUXLESS_SOPS",

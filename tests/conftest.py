@@ -49,7 +49,7 @@ def loopback() -> None:
 def pinned_binaries() -> None:
     """The binaries that the app runs, as pinned."""
     for binary in binaries.SHIPPED:
-        os.environ[f"FLUXLESS_{binary.name.upper()}"] = str(binaries.find(binary))
+        os.environ[binary.setting] = str(binaries.find(binary))
 
 
 @pytest.fixture(scope="session")

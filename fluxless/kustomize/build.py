@@ -19,15 +19,16 @@ from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.go_yaml import ManifestProblem, load, load_all, split
+from fluxless.kustomize import beneath
 from fluxless.kustomize.bases import bring
 from fluxless.kustomize.decryption import Decryption, FieldPath, encrypted
-from fluxless.kustomize.generate import BuildProblem, generate
-from fluxless.kustomize.jail import check
+from fluxless.kustomize.generate import generate
+from fluxless.kustomize.jail import REMOTE, check
 from fluxless.kustomize.origin import ANNOTATION, Origins
+from fluxless.kustomize.problems import BuildProblem, PathProblem
 from fluxless.kustomize.substitute import SubstitutionProblem, substitute
-from fluxless.process import run
-from fluxless.render.binaries import binary
 from fluxless.render.cache import SharedCache
+from fluxless.render.kustomize import KustomizeFailed, kustomize
 
 GENERATOR_FIELDS = (
     "path",
@@ -44,8 +45,6 @@ GENERATOR_FIELDS = (
 )
 """Fields of the spec that change what kustomize makes."""
 SUBSTITUTE = "kustomize.toolkit.fluxcd.io/substitute"
-NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-"""The environment of kustomize: a dead proxy and no PATH, hence no git; a second wall behind the jail."""
 OFF_LOOP = 40
 """Documents above which parsing moves to a thread, lest the event loop stand still."""
 
@@ -82,14 +81,6 @@ class Build:
 class _Output:
     built: list[Built]
     floating: bool
-
-
-class PathProblem(Problem):
-    """`spec.path` is not in the artifact."""
-
-    def __init__(self, message: str) -> None:
-        step = "correct spec.path, or add the directory to the source"
-        super().__init__(Failure(FailureClass.SOURCE_NOT_FOUND, message, next_step=step))
 
 
 _builds: SharedCache[_Output] = SharedCache(
@@ -138,47 +129,41 @@ async def _decrypted(item: Built, decryption: Decryption) -> Built:
 async def _kustomize(
     tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, remote_bases: bool, timeout: float
 ) -> _Output:
-    executable = await binary("kustomize")
     holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-build-"))
     try:
-        root = holder / "artifact"
-        folder, shown = await asyncio.to_thread(_prepare, tree, root, spec)
+        root, folder, shown = await asyncio.to_thread(_prepare, tree, holder / "artifact", spec)
         floating = remote_bases and await bring(root, folder, timeout=timeout)
         await asyncio.to_thread(check, root, folder)
         if decryption is not None:
             await decryption.inputs(root, folder)
-        home = holder / "home"
-        home.mkdir()
-        finished = await run(
-            [executable, "build", "--load-restrictor", "LoadRestrictionsNone", folder],
-            cwd=root,
-            env={"HOME": str(home), "TMPDIR": str(home), **NO_NETWORK},
-            timeout=timeout,
-        )
-        if finished.code != 0:
-            raise await asyncio.to_thread(_explain, root, folder, finished.stderr.decode(errors="replace"))
-        return _Output(await asyncio.to_thread(_read, finished.stdout.decode(), root, folder, shown), floating)
+        try:
+            output = await kustomize(root, folder, timeout=timeout)
+        except KustomizeFailed as failed:
+            raise await asyncio.to_thread(_explain, root, folder, failed.words) from None
+        return _Output(await asyncio.to_thread(_read, output, root, folder, shown), floating)
     finally:
         await asyncio.to_thread(shutil.rmtree, holder, ignore_errors=True)
 
 
-def _prepare(tree: Path, root: Path, spec: Mapping[str, Any]) -> tuple[Path, bool]:
-    """A private copy (hard links) with the kustomization file in place; the folder to build."""
-    _copy(tree, root)
+def _prepare(tree: Path, place: Path, spec: Mapping[str, Any]) -> tuple[Path, Path, bool]:
+    """A private copy (hard links) with the kustomization file in place; its root, the folder to build, and whether
+    origins are shown.
+    """
+    _copy(tree, place)
+    root = place.resolve()
     asked = str(spec.get("path") or "")
     try:
         folder = (root / asked.lstrip("/")).resolve()
         folder.exists()
     except (OSError, ValueError, RuntimeError):  # no name of a file system, or links in a circle
         raise PathProblem(f"kustomization path {asked[:200]!r} is no path") from None
-    if not folder.is_relative_to(root.resolve()):
+    if not folder.is_relative_to(root):
         raise PathProblem(f"kustomization path {asked!r} leaves the artifact")
     if not folder.exists():
         raise PathProblem(f"kustomization path not found: {asked!r} is no directory of the artifact")
     if not folder.is_dir():
         raise BuildProblem(f"kustomization path {asked!r} is a file", "spec.path must name a directory")
-    shown = generate(root.resolve(), folder, spec)
-    return folder, shown
+    return root, folder, generate(root, folder, spec)
 
 
 def _copy(tree: Path, root: Path) -> None:
@@ -189,25 +174,32 @@ def _copy(tree: Path, root: Path) -> None:
         shutil.copytree(tree, root, symlinks=True)
 
 
-def _explain(root: Path, folder: Path, stderr: str) -> Problem:
+_CLOSED = ("no network", "no 'git' program")
+"""Words that mean: kustomize looked for a base on the network."""
+
+
+def _explain(root: Path, folder: Path, words: str) -> Problem:
     """The first unreadable file below the path if there is one, else kustomize's own words without our paths."""
     for file in sorted(folder.rglob("*")):
-        if file.suffix in {".yaml", ".yml"} and file.is_file():
+        if file.suffix in {".yaml", ".yml"} and file.is_file() and not file.is_symlink():
             try:
-                for _ in load_all(file.read_bytes(), str(file.relative_to(root.resolve())), strict=True):
+                for _ in load_all(beneath.read(root, file), str(file.relative_to(root)), strict=True):
                     pass
             except ManifestProblem as problem:
                 failure = problem.failures[0]
                 message = f"kustomize build failed: {failure.message}"
                 return BuildProblem(message, failure.next_step, failure.origin)
-    words = stderr.strip().removeprefix("Error: ")
-    for prefix in (str(root.resolve()), str(root)):
-        words = words.replace(f"{prefix}/", "").replace(prefix, ".")
-    return BuildProblem(f"kustomize build failed: {words}", "run `kustomize build` on the path to see the same error")
+    words = words.strip().replace(f"{root}/", "").replace(str(root), ".")
+    step = "run `kustomize build` on the path to see the same error"
+    if "path leaves the artifact" in words:
+        step = "use paths inside the source, and no links that lead out of it"
+    elif any(text in words for text in _CLOSED):
+        step = REMOTE
+    return BuildProblem(f"kustomize build failed: {words}", step)
 
 
 def _read(output: str, root: Path, folder: Path, shown: bool) -> list[Built]:
-    origins = Origins(root.resolve(), folder)
+    origins = Origins(root, folder)
     built: list[Built] = []
     for text in split(output):
         obj = load(text, "kustomize's output")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.kustomize.build import PathProblem, build
+from fluxless.kustomize.build import build
+from fluxless.kustomize.problems import PathProblem
 from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.dependencies import artifact_of, source_of
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.go_yaml import load
+from fluxless.kustomize import beneath
 from fluxless.kustomize.generate import kustomization_file
 from fluxless.render import sops
 from fluxless.render.keys import Keys
@@ -32,7 +33,7 @@ class Decryption:
         """Decrypt in place, in the private copy, what generators and patches read. Raises `DecryptionFailed`."""
         for file in await asyncio.to_thread(_encrypted_inputs, root, folder):
             plain = await sops.decrypt(file.data, file.form, self.keys, file.name)
-            await asyncio.to_thread(_replace, file.path, plain)
+            await asyncio.to_thread(beneath.replace, root, file.path, plain)
 
     async def object(self, obj: dict[str, Any], what: str) -> dict[str, Any]:
         """The object in plain; the same one when nothing of it is encrypted. Raises `DecryptionFailed`."""
@@ -104,15 +105,10 @@ def _encrypted_inputs(root: Path, folder: Path) -> list[_File]:
     root = root.resolve()
     found: list[_File] = []
     for path in sorted(set(_inputs(root, folder.resolve(), set()))):
-        data, form = path.read_bytes(), sops.format_of(path.name)
+        data, form = beneath.read(root, path), sops.format_of(path.name)
         if sops.is_encrypted(data, form):
             found.append(_File(path, str(path.relative_to(root)), data, form))
     return found
-
-
-def _replace(path: Path, plain: bytes) -> None:
-    path.unlink()  # the copy shares its files with the cache: replace, never write into
-    path.write_bytes(plain)
 
 
 def _inputs(root: Path, folder: Path, seen: set[Path]) -> Iterator[Path]:
@@ -121,7 +117,7 @@ def _inputs(root: Path, folder: Path, seen: set[Path]) -> Iterator[Path]:
     if file is None or folder in seen:
         return
     seen.add(folder)
-    document = load(file.read_bytes(), file.name)
+    document = load(beneath.read(root, file), file.name)
     if not isinstance(document, dict):
         return
     for name in _names(document):

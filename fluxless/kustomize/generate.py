@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.go_yaml import load
+from fluxless.kustomize import beneath
+from fluxless.kustomize.problems import BuildProblem
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """File names that kustomize recognises."""
@@ -27,13 +28,6 @@ FIELDS = (
 Kustomization = dict[str, Any]
 
 
-class BuildProblem(Problem):
-    """The path cannot be built."""
-
-    def __init__(self, message: str, next_step: str = "", origin: str = "") -> None:
-        super().__init__(Failure(FailureClass.BUILD, message, origin=origin, next_step=next_step))
-
-
 def generate(root: Path, folder: Path, spec: Mapping[str, Any]) -> bool:
     """Write the kustomization file of `folder`; whether the user wants to see origin annotations in the result.
 
@@ -47,9 +41,12 @@ def generate(root: Path, folder: Path, spec: Mapping[str, Any]) -> bool:
     _merge(document, folder, spec)
     asked = list(spec.get("buildMetadata") or asked)
     document["buildMetadata"] = [*asked, *([] if ORIGIN in asked else [ORIGIN])]
-    target = file or folder / NAMES[0]
-    target.unlink(missing_ok=True)  # the copy shares its files with the cache: replace, never write into
-    target.write_text(json.dumps(document))
+    try:
+        text = json.dumps(document)
+    except (TypeError, ValueError, RecursionError):  # YAML can say more than JSON: dates, sets, bytes, itself
+        place = str(file.relative_to(root)) if file is not None else ""
+        raise BuildProblem("a kustomization file holds a value that is no JSON", "correct the file", place) from None
+    beneath.replace(root, file or folder / NAMES[0], text.encode())
     return ORIGIN in asked
 
 
@@ -60,7 +57,7 @@ def kustomization_file(folder: Path) -> Path | None:
 
 def _read(root: Path, file: Path) -> Kustomization:
     name = str(file.relative_to(root))
-    document = load(file.read_bytes(), name)
+    document = load(beneath.read(root, file), name)
     if document is None:
         return {}
     if not isinstance(document, dict):

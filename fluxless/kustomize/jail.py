@@ -1,7 +1,8 @@
-"""Keeps a build inside its artifact: every path that a kustomization names must stay there (KC-66).
+"""Says before a build what in its kustomizations leads elsewhere: to the network, or out of the artifact (KC-66).
 
-kustomize itself is run without load restrictions, since bases may lie beside the path; so this is the wall. It follows
-every file that kustomize would take paths from. `bases.py` brings what is elsewhere before. Pure but for reading.
+This is for good messages, and for `bases.py`, which brings what is on the network. No safety rests on it: it reads
+kustomizations as their authors mean them, and what kustomize opens in the end is bounded where it is opened, by
+`fluxless-kustomize`. Pure but for reading.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.go_yaml import load_all
-from fluxless.kustomize.generate import BuildProblem, kustomization_file
+from fluxless.kustomize import beneath
+from fluxless.kustomize.generate import kustomization_file
+from fluxless.kustomize.problems import BuildProblem
 
 _LISTS = (
     "resources",
@@ -37,6 +40,9 @@ _ELSEWHERE = re.compile(r"^(?:[a-z+]+://|git@|git::|[\w-]+(?:\.[\w-]+)*\.[a-z]{2
 """What kustomize would look for on the network when there is no such file."""
 
 
+REMOTE = "copy it into the source, or allow remote bases by the app setting FLUXLESS_REMOTE_BASES"
+
+
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """An entry of a kustomization file that is no path of the artifact; `shown` is the file's name in the artifact."""
@@ -50,8 +56,7 @@ class Elsewhere:
 def check(root: Path, folder: Path) -> None:
     """Follow the kustomization of `folder`. Raises `BuildProblem` naming the file and the path that leaves the root."""
     for found in elsewhere(root, folder):
-        step = "copy it into the source, or allow remote bases by the app setting FLUXLESS_REMOTE_BASES"
-        raise BuildProblem(f"{found.field}: remote base '{found.entry}' is not allowed", step, found.shown)
+        raise BuildProblem(f"{found.field}: remote base '{found.entry}' is not allowed", REMOTE, found.shown)
 
 
 def elsewhere(root: Path, folder: Path) -> list[Elsewhere]:
@@ -76,8 +81,8 @@ class _Walk:
         self.read(file, folder)
 
     def read(self, file: Path, folder: Path) -> None:
-        name = str(file.resolve().relative_to(self.root))
-        for document in load_all(file.read_text(errors="replace"), name):
+        name = str(file.relative_to(self.root))
+        for document in load_all(beneath.read_text(self.root, file), name):
             if isinstance(document, dict):
                 for where, path in _paths(document):
                     self.follow(where, path, folder, file, name)

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from fluxless.api.failure import Problem
 from fluxless.go_yaml import load
+from fluxless.kustomize import beneath
 
 ANNOTATION = "config.kubernetes.io/origin"
 _LINE = re.compile(r"^(?:(---)|kind:\s*[\"']?([\w.-]+)|  name:\s*[\"']?([^\"'\s#]+)|(metadata|[a-zA-Z]\w*):)")
@@ -36,18 +38,18 @@ class Origins:
 
     def _line(self, path: str, kind: str, name: str) -> int:
         if path not in self._files:
-            self._files[path] = _documents(self._root / path)
+            self._files[path] = _documents(self._root, path)
         same = [entry for entry in self._files[path] if entry[1] == kind]
         exact = [line for line, _, written in same if written == name]
         inside = [line for line, _, written in same if written and written in name]  # a prefix or suffix was added
         return next(iter([*exact, *inside, *(line for line, _, _ in same)]), 0)
 
 
-def _documents(file: Path) -> list[tuple[int, str, str]]:
+def _documents(root: Path, path: str) -> list[tuple[int, str, str]]:
     """(line, kind, name) of every document of a file, by its indentation."""
     try:
-        lines = file.read_text(errors="replace").splitlines()
-    except OSError:
+        lines = beneath.read_text(root, root / path).splitlines()
+    except (OSError, Problem):
         return []
     found: list[tuple[int, str, str]] = []
     start, kind, name, in_metadata = 0, "", "", False

@@ -1,1 +1,1 @@
-"""Turns sources into manifests: the kustomize binary, YAML as Kubernetes reads it, and the cache of both."""
+"""Turns sources into manifests: kustomize, helm, sops and notation, and the cache of what they make."""

@@ -26,6 +26,11 @@ def network() -> dict[str, str]:
     return {name: os.environ[name] for name in _NETWORK if name in os.environ}
 
 
+def setting_of(name: str) -> str:
+    """The app setting that names another path of a binary; our own are called `fluxless-…`."""
+    return f"FLUXLESS_{name.removeprefix('fluxless-').upper()}"
+
+
 async def binary(name: str) -> Path:
     """The path of an executable. Raises `ProcessProblem` that says how to get one."""
     return await asyncio.to_thread(_find, name)
@@ -33,7 +38,7 @@ async def binary(name: str) -> Path:
 
 @lru_cache(maxsize=8)
 def _find(name: str) -> Path:
-    setting = f"FLUXLESS_{name.upper()}"
+    setting = setting_of(name)
     if configured := os.environ.get(setting):
         path = Path(configured)
         if not path.is_file():
@@ -50,7 +55,7 @@ def _find(name: str) -> Path:
 def _executable_copy(shipped: Path) -> Path:
     data = shipped.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    target = Path(tempfile.gettempdir()) / f"fluxless-{shipped.name}-{digest[:16]}"
+    target = Path(tempfile.gettempdir()) / f"fluxless-{shipped.name.removeprefix('fluxless-')}-{digest[:16]}"
     if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() != digest:
         handle, temporary = tempfile.mkstemp(dir=target.parent)
         with os.fdopen(handle, "wb") as file:

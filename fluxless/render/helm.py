@@ -6,8 +6,6 @@ What it says goes to nobody as it is: values may stand in it. The last line, whi
 from __future__ import annotations
 
 import json
-import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.limits import HELM_CPU, HELM_FILE, HELM_MEMORY, HELM_OUTPUT
 from fluxless.process import Limits, run
 from fluxless.render.binaries import binary
+from fluxless.render.kustomize import ARGUMENTS, PROGRAM
 
 GRACE = 60.0
 """Seconds that helm may take beyond the timeout of the action: it has several waits."""
@@ -46,7 +45,7 @@ async def helm(
 ) -> str:
     """Run one action to its end against an API server; what it printed. `words` are what it is done to: whatever
     stands in them, helm reads none as a flag. The caller sees to it that there are not too many at once.
-    `post_render` is what `post_render.py` does to every rendered object. Raises `HelmFailed`, `ProcessProblem`.
+    `post_render` is what is done to every rendered object. Raises `HelmFailed`, `ProcessProblem`.
     """
     executable = await binary("helm")
     with tempfile.TemporaryDirectory(prefix="fluxless-helm-") as name:
@@ -58,7 +57,7 @@ async def helm(
             (home / "values.json").write_text(json.dumps(values))
             command.append(f"--values={home / 'values.json'}")
         if post_render is not None:
-            _plugin(home, post_render)
+            _plugin(home, await binary(PROGRAM), post_render)
             command.append(f"--post-renderer={RENDERER}")
         command += ["--", *words]
         environment = {
@@ -69,7 +68,6 @@ async def helm(
             "HELM_CONFIG_HOME": str(home / "config"),
             "HELM_DATA_HOME": str(home / "data"),
             "HELM_PLUGINS": str(home / "plugins"),
-            "PYTHONPATH": os.pathsep.join(sys.path),  # of the post-renderer: packages may lie beside the app
         }
         finished = await run(
             command,
@@ -96,20 +94,20 @@ def _kubeconfig(server: str) -> dict[str, Any]:
     }
 
 
-def _plugin(home: Path, wanted: Mapping[str, Any]) -> None:
-    """Helm 4 post-renders by plugins: ours is this Python with one module of ours."""
+def _plugin(home: Path, program: Path, wanted: Mapping[str, Any]) -> None:
+    """Helm 4 post-renders by plugins: ours is the program that builds Kustomizations, so that no Python starts."""
     folder = home / "plugins" / RENDERER
     folder.mkdir(parents=True)
     task = folder / "wanted.json"
     task.write_text(json.dumps(wanted))
-    script = Path(__file__).with_name("post_render.py")
+    arguments = ["post-render", *ARGUMENTS, str(task)]
     plugin = {
         "apiVersion": "v1",
         "type": "postrenderer/v1",
         "name": RENDERER,
         "version": "1.0.0",
         "runtime": "subprocess",
-        "runtimeConfig": {"platformCommand": [{"command": sys.executable, "args": [str(script), str(task)]}]},
+        "runtimeConfig": {"platformCommand": [{"command": str(program), "args": arguments}]},
     }
     (folder / "plugin.yaml").write_text(json.dumps(plugin))
 

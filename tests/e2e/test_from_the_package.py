@@ -23,7 +23,7 @@ async def copies(hosted: Hosted, tmp_path: Path) -> AsyncIterator[Path]:
     temporary, settings = tmp_path / "tmp", hosted.env.folder / "host.env"
     temporary.mkdir()
     before = settings.read_text()
-    named = [f"FLUXLESS_{binary.name.upper()}" for binary in binaries.SHIPPED]
+    named = [binary.setting for binary in binaries.SHIPPED]
     lines = [line for line in before.splitlines() if line.partition("=")[0] not in named]
     settings.write_text("\n".join([*lines, f"TMPDIR={temporary}"]))
     hosted.kill()

@@ -150,7 +150,7 @@ def main() -> int:
     if controllers.missing(controllers.HELM):
         scenarios = [scenario for scenario in scenarios if not scenario.of_releases]
     for binary in binaries.SHIPPED:
-        os.environ[f"FLUXLESS_{binary.name.upper()}"] = str(binaries.find(binary))
+        os.environ[binary.setting] = str(binaries.find(binary))
     with tempfile.TemporaryDirectory(prefix="fluxless-parity-") as folder:
         ours = asyncio.run(with_fluxless(scenarios, Path(folder) / "fluxless"))
         theirs = asyncio.run(with_flux(scenarios, Path(folder) / "flux"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from tools import binaries
 from tools.places import ROOT
 
-BINARIES = tuple(f"FLUXLESS_{binary.name.upper()}" for binary in binaries.SHIPPED)
+BINARIES = tuple(binary.setting for binary in binaries.SHIPPED)
 
 
 def fluxless(kubeconfig: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -25,8 +25,8 @@ ROOMS = {
     "re2": ["fluxless/patterns.py"],
     "pathspec": ["fluxless/patterns.py"],
     "sigstore": ["fluxless/oci/keyless.py"],
-    "yaml": ["fluxless/go_yaml/", "fluxless/render/post_render.py"],
-    "subprocess": ["fluxless/process.py", "fluxless/render/post_render.py"],
+    "yaml": ["fluxless/go_yaml/"],
+    "subprocess": ["fluxless/process.py"],
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from typing import Any
 
 import pytest
@@ -11,6 +9,7 @@ import yaml
 
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem
+from fluxless.render.kustomize import kustomize
 from tools.places import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -18,12 +17,7 @@ FOLDER = ROOT / "infra" / "selfhost" / "aks"
 
 
 async def _built() -> list[dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
-        *(os.environ["FLUXLESS_KUSTOMIZE"], "build", str(FOLDER)), stdout=asyncio.subprocess.PIPE
-    )
-    text, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0
-    return list(yaml.safe_load_all(text))
+    return list(yaml.safe_load_all(await kustomize(ROOT / "infra", FOLDER)))
 
 
 def _pod(objects: list[dict[str, Any]], namespace: str) -> dict[str, Any]:

@@ -371,7 +371,7 @@ def test_a_checkout_makes_its_own_package(tmp_path: Path, monkeypatch: pytest.Mo
     made = asyncio.run(deploy.packed(None))
     with zipfile.ZipFile(ROOT / made) as archive:
         names = set(archive.namelist())
-    assert {"function_app.py", "bin/kustomize", "bin/helm", "bin/sops", "fluxless/engine/engine.py"} <= names
+    assert {"function_app.py", "bin/fluxless-kustomize", "bin/helm", "bin/sops", "fluxless/engine/engine.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Problem, match="no checkout"):
