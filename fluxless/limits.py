@@ -57,10 +57,10 @@ NOTATION_MEMORY = _limit("NOTATION_MEMORY", 2 * GIB, "bytes", "address space of 
 NOTATION_CPU = _limit("NOTATION_CPU", 30, "seconds", "that a notation computes")
 NOTATION_OUTPUT = _limit("NOTATION_OUTPUT", 4 * MIB, "bytes", "what a notation prints")
 BUILD_MEMORY = _limit("BUILD_MEMORY", 768 * MIB, "bytes", "what one build, or one post-rendering, may use")
-BUILD_CPU = _limit("BUILD_CPU", 60, "seconds", "processor time of one build, on all cores together")
-BUILD_SECONDS = _limit("BUILD_SECONDS", 120, "seconds", "one build from beginning to end, whatever spec.timeout says")
+BUILD_CPU = _limit("BUILD_CPU", 120, "seconds", "processor time of one build, on all cores together")
+BUILD_SECONDS = _limit("BUILD_SECONDS", 180, "seconds", "one build from beginning to end, whatever spec.timeout says")
 BUILD_OUTPUT = _limit("BUILD_OUTPUT", 32 * MIB, "bytes", "what one build may produce")
-BUILD_FILE = _limit("BUILD_FILE", 32 * MIB, "bytes", "a file of the artifact that we read for a build ourselves")
+BUILD_FILE = _limit("BUILD_FILE", 32 * MIB, "bytes", "a file that we read for a build; all that stands in their place")
 
 # -- sources: Git, registries, buckets, charts, archives --------------------------------
 INDEX_DEPTH = _limit("INDEX_DEPTH", 5, "levels", "indexes of a registry that name indexes")

@@ -1,4 +1,4 @@
-"""Brings remote bases into the private copy of a build, by our own Git and HTTP clients (KC-66, where it is allowed).
+"""Brings remote bases into a private copy of the artifact, by our own Git and HTTP clients (KC-66, where allowed).
 
 kustomize would run git, which a function app has not. So every entry that leads elsewhere is fetched, without
 credentials, and replaced by the path of what was fetched; kustomize itself never sees the network.
@@ -19,7 +19,7 @@ from fluxless.git.errors import ReferenceNotFound
 from fluxless.git.fetch import fetched, in_thread
 from fluxless.git.ls_remote import ls_remote
 from fluxless.git.tree import Tree
-from fluxless.kustomize import beneath
+from fluxless.kustomize.beneath import Files
 from fluxless.kustomize.jail import Elsewhere, elsewhere
 from fluxless.kustomize.problems import BuildProblem
 from fluxless.transport import read, words
@@ -76,14 +76,15 @@ def parse(entry: str) -> Base | None:
     return Base(f"{parts.scheme}://{parts.netloc}{repository}", inner.strip("/"), ref)
 
 
-async def bring(root: Path, folder: Path, *, timeout: float) -> bool:
-    """Fetch all that the kustomization of `folder` names elsewhere, again and again until nothing is left; whether
-    there was any. Raises `BuildProblem` or `GitProblem`.
+async def bring(files: Files, folder: Path, *, timeout: float) -> None:
+    """Fetch all that the kustomization of `folder` names elsewhere, again and again until nothing is left.
+
+    The files are a private copy. Raises `BuildProblem` or `GitProblem`.
     """
     seen: dict[Base, Path] = {}
-    root = await asyncio.to_thread(root.resolve)
+    root = files.root
     count = 0
-    while found := await asyncio.to_thread(elsewhere, root, folder):
+    while found := await asyncio.to_thread(elsewhere, files, folder):
         count += len(found)
         if count > AT_MOST:
             raise BuildProblem(f"more than {AT_MOST} remote bases", "copy them into the source", found[0].shown)
@@ -96,8 +97,7 @@ async def bring(root: Path, folder: Path, *, timeout: float) -> bool:
                 raise BuildProblem(f"{one.field}: remote base '{one.entry}' is not supported", step, one.shown)
             if base not in seen:
                 seen[base] = await _fetch(root, base, one, timeout)
-            await asyncio.to_thread(_replace, root, one, seen[base])
-    return count > 0
+            await asyncio.to_thread(_replace, files, one, seen[base])
 
 
 def _make_room(root: Path) -> None:
@@ -161,8 +161,7 @@ async def _download(url: str, one: Elsewhere, timeout: float) -> bytes:
         raise BuildProblem(f"remote file '{url}' cannot be had: {said}", step, one.shown) from error
 
 
-def _replace(root: Path, one: Elsewhere, target: Path) -> None:
-    """Write the entry's new path in place; lines stay, so that messages name the right ones."""
+def _replace(files: Files, one: Elsewhere, target: Path) -> None:
+    """Put the entry's new path in its place; lines stay, so that messages name the right ones."""
     relative = os.path.relpath(target, one.file.parent.resolve())
-    text = beneath.read_text(root, one.file).replace(one.entry, relative)
-    beneath.replace(root, one.file, text.encode())
+    files.write(one.file, files.text(one.file).replace(one.entry, relative).encode())

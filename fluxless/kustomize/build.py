@@ -7,23 +7,23 @@ one path run it once; only the substitution is everybody's own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.go_yaml import ManifestProblem, load, load_all, split
-from fluxless.kustomize import beneath
 from fluxless.kustomize.bases import bring
+from fluxless.kustomize.beneath import Files
 from fluxless.kustomize.decryption import Decryption, FieldPath, encrypted
 from fluxless.kustomize.generate import generate
-from fluxless.kustomize.jail import REMOTE, check
+from fluxless.kustomize.jail import REMOTE, check, elsewhere
 from fluxless.kustomize.origin import ANNOTATION, Origins
 from fluxless.kustomize.problems import BuildProblem, PathProblem
 from fluxless.kustomize.substitute import SubstitutionProblem, substitute
@@ -129,67 +129,69 @@ async def _decrypted(item: Built, decryption: Decryption) -> Built:
 async def _kustomize(
     tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, remote_bases: bool, timeout: float
 ) -> _Output:
-    holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-build-"))
-    try:
-        root, folder, shown = await asyncio.to_thread(_prepare, tree, holder / "artifact", spec)
-        floating = remote_bases and await bring(root, folder, timeout=timeout)
-        await asyncio.to_thread(check, root, folder)
+    files, folder, shown = await asyncio.to_thread(_prepared, tree, spec)
+    async with contextlib.AsyncExitStack() as private:
+        floating = remote_bases and bool(await asyncio.to_thread(elsewhere, files, folder))
+        if floating:
+            place = await private.enter_async_context(_place())
+            inner = folder.relative_to(files.root)
+            files = await asyncio.to_thread(files.copied, place)
+            folder = files.root / inner
+            await bring(files, folder, timeout=timeout)
+        await asyncio.to_thread(check, files, folder)
         if decryption is not None:
-            await decryption.inputs(root, folder)
+            await decryption.inputs(files, folder)
         try:
-            output = await kustomize(root, folder, timeout=timeout)
+            output = await kustomize(files.root, folder, files.changed, timeout=timeout)
         except KustomizeFailed as failed:
-            raise await asyncio.to_thread(_explain, root, folder, failed.words) from None
-        return _Output(await asyncio.to_thread(_read, output, root, folder, shown), floating)
+            raise await asyncio.to_thread(_explain, files, folder, failed.words) from None
+        return _Output(await asyncio.to_thread(_read, output, files, folder, shown), floating)
+
+
+@contextlib.asynccontextmanager
+async def _place() -> AsyncIterator[Path]:
+    """Where a folder can be made, and is removed in the end."""
+    holder = await asyncio.to_thread(tempfile.mkdtemp, prefix="fluxless-build-")
+    try:
+        yield Path(holder) / "artifact"
     finally:
         await asyncio.to_thread(shutil.rmtree, holder, ignore_errors=True)
 
 
-def _prepare(tree: Path, place: Path, spec: Mapping[str, Any]) -> tuple[Path, Path, bool]:
-    """A private copy (hard links) with the kustomization file in place; its root, the folder to build, and whether
-    origins are shown.
-    """
-    _copy(tree, place)
-    root = place.resolve()
+def _prepared(tree: Path, spec: Mapping[str, Any]) -> tuple[Files, Path, bool]:
+    """The files with the kustomization in place, the folder to build, and whether origins are shown."""
+    files = Files(tree)
     asked = str(spec.get("path") or "")
     try:
-        folder = (root / asked.lstrip("/")).resolve()
+        folder = (files.root / asked.lstrip("/")).resolve()
         folder.exists()
     except (OSError, ValueError, RuntimeError):  # no name of a file system, or links in a circle
         raise PathProblem(f"kustomization path {asked[:200]!r} is no path") from None
-    if not folder.is_relative_to(root):
+    if not folder.is_relative_to(files.root):
         raise PathProblem(f"kustomization path {asked!r} leaves the artifact")
     if not folder.exists():
         raise PathProblem(f"kustomization path not found: {asked!r} is no directory of the artifact")
     if not folder.is_dir():
         raise BuildProblem(f"kustomization path {asked!r} is a file", "spec.path must name a directory")
-    return root, folder, generate(root, folder, spec)
-
-
-def _copy(tree: Path, root: Path) -> None:
-    try:
-        shutil.copytree(tree, root, symlinks=True, copy_function=os.link)
-    except (OSError, shutil.Error):  # another file system
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(tree, root, symlinks=True)
+    return files, folder, generate(files, folder, spec)
 
 
 _CLOSED = ("no network", "no 'git' program")
 """Words that mean: kustomize looked for a base on the network."""
 
 
-def _explain(root: Path, folder: Path, words: str) -> Problem:
+def _explain(files: Files, folder: Path, words: str) -> Problem:
     """The first unreadable file below the path if there is one, else kustomize's own words without our paths."""
     for file in sorted(folder.rglob("*")):
         if file.suffix in {".yaml", ".yml"} and file.is_file() and not file.is_symlink():
             try:
-                for _ in load_all(beneath.read(root, file), str(file.relative_to(root)), strict=True):
+                for _ in load_all(files.read(file), files.shown(file), strict=True):
                     pass
             except ManifestProblem as problem:
                 failure = problem.failures[0]
                 message = f"kustomize build failed: {failure.message}"
                 return BuildProblem(message, failure.next_step, failure.origin)
-    words = words.strip().replace(f"{root}/", "").replace(str(root), ".")
+    words = words.strip().replace(f"{files.root}/", "").replace(str(files.root), ".")
     step = "run `kustomize build` on the path to see the same error"
     if "path leaves the artifact" in words:
         step = "use paths inside the source, and no links that lead out of it"
@@ -198,8 +200,8 @@ def _explain(root: Path, folder: Path, words: str) -> Problem:
     return BuildProblem(f"kustomize build failed: {words}", step)
 
 
-def _read(output: str, root: Path, folder: Path, shown: bool) -> list[Built]:
-    origins = Origins(root, folder)
+def _read(output: str, files: Files, folder: Path, shown: bool) -> list[Built]:
+    origins = Origins(files, folder)
     built: list[Built] = []
     for text in split(output):
         obj = load(text, "kustomize's output")

@@ -1,7 +1,6 @@
 """What of a Kustomization is encrypted, before and after the build (KC-21, KC-98), and who holds the keys.
 
-Plain text lives in memory and, for the inputs of generators and patches, in the private folder of one build. It gets
-into no blob, no log, no event and no message.
+Plain text lives in memory. It gets into no file, no blob, no log, no event and no message.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.go_yaml import load
-from fluxless.kustomize import beneath
+from fluxless.kustomize.beneath import Files, resolved
 from fluxless.kustomize.generate import kustomization_file
 from fluxless.render import sops
 from fluxless.render.keys import Keys
@@ -29,11 +28,11 @@ class Decryption:
 
     keys: Keys
 
-    async def inputs(self, root: Path, folder: Path) -> None:
-        """Decrypt in place, in the private copy, what generators and patches read. Raises `DecryptionFailed`."""
-        for file in await asyncio.to_thread(_encrypted_inputs, root, folder):
+    async def inputs(self, files: Files, folder: Path) -> None:
+        """Put plain text in the place of what generators and patches read. Raises `DecryptionFailed`."""
+        for file in await asyncio.to_thread(_encrypted_inputs, files, folder):
             plain = await sops.decrypt(file.data, file.form, self.keys, file.name)
-            await asyncio.to_thread(beneath.replace, root, file.path, plain)
+            await asyncio.to_thread(files.write, file.path, plain)
 
     async def object(self, obj: dict[str, Any], what: str) -> dict[str, Any]:
         """The object in plain; the same one when nothing of it is encrypted. Raises `DecryptionFailed`."""
@@ -101,34 +100,33 @@ class _File:
     form: str
 
 
-def _encrypted_inputs(root: Path, folder: Path) -> list[_File]:
-    root = root.resolve()
+def _encrypted_inputs(files: Files, folder: Path) -> list[_File]:
     found: list[_File] = []
-    for path in sorted(set(_inputs(root, folder.resolve(), set()))):
-        data, form = beneath.read(root, path), sops.format_of(path.name)
+    for path in sorted(set(_inputs(files, folder, set()))):
+        data, form = files.read(path), sops.format_of(path.name)
         if sops.is_encrypted(data, form):
-            found.append(_File(path, str(path.relative_to(root)), data, form))
+            found.append(_File(path, files.shown(path), data, form))
     return found
 
 
-def _inputs(root: Path, folder: Path, seen: set[Path]) -> Iterator[Path]:
+def _inputs(files: Files, folder: Path, seen: set[Path]) -> Iterator[Path]:
     """The files that secret generators and patches of a kustomization read, and those of the ones below it."""
-    file = kustomization_file(folder)
+    file = kustomization_file(files, folder)
     if file is None or folder in seen:
         return
     seen.add(folder)
-    document = load(beneath.read(root, file), file.name)
+    document = load(files.read(file), file.name)
     if not isinstance(document, dict):
         return
     for name in _names(document):
-        path = (folder / name).resolve()
-        if path.is_relative_to(root) and path.is_file():
+        path = resolved(folder / name)
+        if path is not None and path.is_relative_to(files.root) and files.is_file(path):
             yield path
     for field in ("resources", "bases", "components"):
         for name in document.get(field) or []:
-            path = (folder / str(name)).resolve()
-            if path.is_relative_to(root) and path.is_dir():
-                yield from _inputs(root, path, seen)
+            path = resolved(folder / str(name))
+            if path is not None and path.is_relative_to(files.root) and path.is_dir():
+                yield from _inputs(files, path, seen)
 
 
 def _names(document: dict[str, Any]) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """The kustomization file that is built: the one in the artifact, or a generated one, with the spec merged in
-(KC-64, KC-65). Works on a private copy of the tree; never touches the cluster.
+(KC-64, KC-65). Never touches the cluster.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.go_yaml import load
-from fluxless.kustomize import beneath
+from fluxless.kustomize.beneath import Files
 from fluxless.kustomize.problems import BuildProblem
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -28,13 +28,13 @@ FIELDS = (
 Kustomization = dict[str, Any]
 
 
-def generate(root: Path, folder: Path, spec: Mapping[str, Any]) -> bool:
-    """Write the kustomization file of `folder`; whether the user wants to see origin annotations in the result.
+def generate(files: Files, folder: Path, spec: Mapping[str, Any]) -> bool:
+    """Write the kustomization file of `folder` anew; whether the user wants to see origin annotations in the result.
 
     The file always asks for them, because they tell us where each object comes from. Raises `Problem`.
     """
-    file = kustomization_file(folder)
-    document = _read(root, file) if file is not None else _scan(folder)
+    file = kustomization_file(files, folder)
+    document = _read(files, file) if file is not None else _scan(files, folder)
     asked = list(document.get("buildMetadata") or [])
     if file is not None and not document.get("resources"):
         asked = [ORIGIN]  # Flux does so, lest kustomize call the file empty
@@ -44,20 +44,20 @@ def generate(root: Path, folder: Path, spec: Mapping[str, Any]) -> bool:
     try:
         text = json.dumps(document)
     except (TypeError, ValueError, RecursionError):  # YAML can say more than JSON: dates, sets, bytes, itself
-        place = str(file.relative_to(root)) if file is not None else ""
+        place = files.shown(file) if file is not None else ""
         raise BuildProblem("a kustomization file holds a value that is no JSON", "correct the file", place) from None
-    beneath.replace(root, file or folder / NAMES[0], text.encode())
+    files.write(file or folder / NAMES[0], text.encode())
     return ORIGIN in asked
 
 
-def kustomization_file(folder: Path) -> Path | None:
+def kustomization_file(files: Files, folder: Path) -> Path | None:
     """The kustomization file of a folder, or None."""
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in NAMES if files.is_file(folder / name)), None)
 
 
-def _read(root: Path, file: Path) -> Kustomization:
-    name = str(file.relative_to(root))
-    document = load(beneath.read(root, file), name)
+def _read(files: Files, file: Path) -> Kustomization:
+    name = files.shown(file)
+    document = load(files.read(file), name)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -66,14 +66,14 @@ def _read(root: Path, file: Path) -> Kustomization:
     return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"} | known
 
 
-def _scan(folder: Path) -> Kustomization:
+def _scan(files: Files, folder: Path) -> Kustomization:
     """All manifests below; a folder with its own kustomization file counts as one resource and is not entered."""
     found: list[str] = []
 
     def visit(directory: Path) -> None:
         for entry in sorted(directory.iterdir(), key=lambda path: path.name):
             if entry.is_dir() and not entry.is_symlink():
-                if kustomization_file(entry) is not None:
+                if kustomization_file(files, entry) is not None:
                     found.append(str(entry.relative_to(folder)))
                 else:
                     visit(entry)

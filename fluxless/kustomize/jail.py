@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.go_yaml import load_all
-from fluxless.kustomize import beneath
+from fluxless.kustomize.beneath import Files, resolved
 from fluxless.kustomize.generate import kustomization_file
 from fluxless.kustomize.problems import BuildProblem
 
@@ -53,36 +53,36 @@ class Elsewhere:
     shown: str
 
 
-def check(root: Path, folder: Path) -> None:
+def check(files: Files, folder: Path) -> None:
     """Follow the kustomization of `folder`. Raises `BuildProblem` naming the file and the path that leaves the root."""
-    for found in elsewhere(root, folder):
+    for found in elsewhere(files, folder):
         raise BuildProblem(f"{found.field}: remote base '{found.entry}' is not allowed", REMOTE, found.shown)
 
 
-def elsewhere(root: Path, folder: Path) -> list[Elsewhere]:
+def elsewhere(files: Files, folder: Path) -> list[Elsewhere]:
     """The entries that lead to the network. Raises `BuildProblem` for a path that leaves the root."""
-    walk = _Walk(root.resolve())
+    walk = _Walk(files)
     walk.enter(folder)
     return walk.found
 
 
 @dataclass(slots=True)
 class _Walk:
-    root: Path
+    files: Files
     seen: set[Path] = field(default_factory=set)
     found: list[Elsewhere] = field(default_factory=list)
 
     def enter(self, folder: Path) -> None:
         """A folder with a kustomization file; anything else is kustomize's to complain about."""
-        file = kustomization_file(folder)
+        file = kustomization_file(self.files, folder)
         if file is None or file in self.seen:
             return
         self.seen.add(file)
         self.read(file, folder)
 
     def read(self, file: Path, folder: Path) -> None:
-        name = str(file.relative_to(self.root))
-        for document in load_all(beneath.read_text(self.root, file), name):
+        name = self.files.shown(file)
+        for document in load_all(self.files.read(file), name):
             if isinstance(document, dict):
                 for where, path in _paths(document):
                     self.follow(where, path, folder, file, name)
@@ -95,8 +95,8 @@ class _Walk:
         if _ELSEWHERE.search(path) and ("://" in path or not (folder / path).exists()):
             self.found.append(Elsewhere(where, path, file, name))
             return
-        target = (folder / path).resolve()
-        if Path(path).is_absolute() or not target.is_relative_to(self.root):
+        target = resolved(folder / path)
+        if target is None or Path(path).is_absolute() or not target.is_relative_to(self.files.root):
             raise BuildProblem(f"{where}: path {path!r} leaves the artifact", "use a path inside the source", name)
         if target.is_dir():
             self.enter(target)

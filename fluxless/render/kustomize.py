@@ -7,11 +7,12 @@ to build. A build that goes over its limits is killed with its process, and fail
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -52,13 +53,20 @@ class OverLimits(Problem):
         super().__init__(Failure(FailureClass.BUILD, f"kustomize build failed: {what}", next_step=step))
 
 
-async def kustomize(root: Path, folder: Path, *, timeout: float = limits.BUILD_SECONDS) -> str:
+async def kustomize(
+    root: Path,
+    folder: Path,
+    changed: Mapping[str, bytes] | None = None,
+    *,
+    timeout: float = limits.BUILD_SECONDS,
+) -> str:
     """What kustomize makes of a folder below the root, as YAML. Nothing outside of the root is read.
 
-    A longer `timeout` than the limit lengthens nothing.
+    `changed` stands in the place of files, by path below the root. A longer `timeout` than the limit lengthens nothing.
     Raises `KustomizeFailed`, `OverLimits`, `ProcessProblem`.
     """
-    question = json.dumps({"root": str(root), "path": str(folder)}).encode()
+    files = {name: base64.b64encode(data).decode() for name, data in (changed or {}).items()}
+    question = json.dumps({"root": str(root), "path": str(folder), "files": files}).encode()
     seconds = min(timeout, limits.BUILD_SECONDS)
     async with _pool().process() as process:
         try:

@@ -22,7 +22,7 @@ import psutil
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
-from tools.bench import clusters, idle, memory, theirs
+from tools.bench import builds, clusters, idle, memory, theirs
 from tools.bench.growth import TIMER, Growth
 from tools.bench.interval import interval_pass
 from tools.bench.meter import Meter, out
@@ -36,7 +36,7 @@ from tools.sample import Repository
 
 FOLDER = STATE / "bench"
 ONE_CLUSTER = ("create", "chain", "webhook", "objects", "failing")
-ALL = (*ONE_CLUSTER, "sources", "releases", "memory", "idle", "growth", "clusters", "import")
+ALL = (*ONE_CLUSTER, "sources", "releases", "builds", "memory", "idle", "growth", "clusters", "import")
 
 
 async def _sources(sizes: list[int]) -> list[str]:
@@ -148,6 +148,8 @@ async def _run(only: set[str], sizes: list[int]) -> list[str]:
         rows += await _sources([size for size in sizes if size <= 500])
     if "releases" in only:
         rows += await _releases([size for size in sizes if size <= 500])
+    if "builds" in only:
+        rows.append(await builds.measure())
     if "memory" in only:
         rows += await memory.measure(FOLDER / "memory")
     if "idle" in only:

@@ -42,7 +42,7 @@ type builder struct {
 }
 
 func (b *builder) build(one request, bounds limits) (output []byte, err error) {
-	root, err := openRooted(one.Root)
+	root, err := openRooted(one.Root, one.Files)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func main() {
 	var bounds limits
 	flags := flag.NewFlagSet(filepath.Base(os.Args[0]), flag.ExitOnError)
 	flags.Int64Var(&bounds.memory, "memory", 1<<30, "bytes that a build may use")
-	flags.Int64Var(&bounds.seconds, "cpu", 60, "seconds of processor time that a build may use")
+	flags.Int64Var(&bounds.seconds, "cpu", 120, "seconds of processor time that a build may use")
 	flags.Int64Var(&bounds.output, "output", 32<<20, "bytes that a build may produce")
 	if len(os.Args) < 2 {
 		usage()

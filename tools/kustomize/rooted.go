@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 var (
 	errOutside  = errors.New("path leaves the artifact")
 	errReadOnly = errors.New("a build writes nothing")
+	errUnused   = errors.New("a build looks for no files by pattern")
 )
 
 const maxLinks = 40
@@ -22,14 +24,18 @@ const maxLinks = 40
 // rooted is one folder as a file system that can be read. Paths are those of the machine, since messages show them, but
 // every one is opened beneath the folder by os.Root, which follows no link out of it. Whatever kustomize makes of a
 // path on the way, this is where it is opened.
+//
+// Some files are given in memory and stand in the place of those in the folder, or beside them. They are known by the
+// path that is left when links are followed.
 type rooted struct {
-	root *os.Root
-	dir  string
+	root  *os.Root
+	dir   string
+	given map[string][]byte
 }
 
 var _ filesys.FileSystem = (*rooted)(nil)
 
-func openRooted(dir string) (*rooted, error) {
+func openRooted(dir string, given map[string][]byte) (*rooted, error) {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, err
@@ -38,7 +44,7 @@ func openRooted(dir string) (*rooted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rooted{root, dir}, nil
+	return &rooted{root, dir, given}, nil
 }
 
 func (r *rooted) close() { _ = r.root.Close() }
@@ -67,131 +73,67 @@ func said(operation, path string, err error) error {
 	return &fs.PathError{Op: operation, Path: path, Err: err}
 }
 
-func (r *rooted) stat(path string) (fs.FileInfo, error) {
-	relative, err := r.inside(path)
-	if err != nil {
-		return nil, said("stat", path, err)
+// found is the relative path of what is to be opened, and its content if that is given.
+func (r *rooted) found(path string) (relative string, content []byte, given bool, err error) {
+	relative, err = r.inside(path)
+	if err != nil || len(r.given) == 0 {
+		return relative, nil, false, err
 	}
-	info, err := r.root.Stat(relative)
+	real, err := r.unlinked(relative)
 	if err != nil {
-		return nil, said("stat", path, err)
+		return relative, nil, false, err
 	}
-	return info, nil
+	content, given = r.given[real]
+	return relative, content, given, nil
 }
 
-// Open opens a file; nothing that is no file, for it might never end.
-func (r *rooted) Open(path string) (filesys.File, error) {
-	relative, err := r.inside(path)
+// ReadFile reads a file to its end; nothing that is no file, for it might never end. The memory of the process is
+// bounded.
+func (r *rooted) ReadFile(path string) ([]byte, error) {
+	relative, content, given, err := r.found(path)
 	if err != nil {
 		return nil, said("open", path, err)
+	}
+	if given {
+		return content, nil
 	}
 	file, err := r.root.OpenFile(relative, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, said("open", path, err)
 	}
+	defer file.Close()
 	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	if err == nil && info.IsDir() {
+		err = syscall.EISDIR
+	} else if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("not a file")
 	}
 	if err != nil {
-		_ = file.Close()
-		return nil, said("open", path, err)
-	}
-	return file, nil
-}
-
-// ReadFile reads a file to its end; the memory of the process is bounded.
-func (r *rooted) ReadFile(path string) ([]byte, error) {
-	opened, err := r.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer opened.Close()
-	info, err := opened.Stat()
-	if err != nil {
 		return nil, said("read", path, err)
 	}
-	if info.IsDir() {
-		return nil, said("read", path, syscall.EISDIR)
-	}
-	content := make([]byte, info.Size())
-	for read := 0; read < len(content); {
-		count, err := opened.Read(content[read:])
-		if err != nil {
-			return nil, said("read", path, err)
-		}
-		read += count
+	content = make([]byte, info.Size())
+	if _, err := io.ReadFull(file, content); err != nil {
+		return nil, said("read", path, err)
 	}
 	return content, nil
 }
 
 func (r *rooted) IsDir(path string) bool {
-	info, err := r.stat(path)
+	relative, _, given, err := r.found(path)
+	if given || err != nil {
+		return false
+	}
+	info, err := r.root.Stat(relative)
 	return err == nil && info.IsDir()
 }
 
 func (r *rooted) Exists(path string) bool {
-	_, err := r.stat(path)
+	relative, _, given, err := r.found(path)
+	if given || err != nil {
+		return given
+	}
+	_, err = r.root.Stat(relative)
 	return err == nil
-}
-
-func (r *rooted) entries(path string) ([]fs.DirEntry, error) {
-	relative, err := r.inside(path)
-	if err != nil {
-		return nil, said("open", path, err)
-	}
-	found, err := fs.ReadDir(r.root.FS(), relative)
-	if err != nil {
-		return nil, said("open", path, err)
-	}
-	return found, nil
-}
-
-func (r *rooted) ReadDir(path string) ([]string, error) {
-	found, err := r.entries(path)
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(found))
-	for index, entry := range found {
-		names[index] = entry.Name()
-	}
-	return names, nil
-}
-
-func (r *rooted) Glob(pattern string) ([]string, error) {
-	relative, err := r.inside(pattern)
-	if err != nil {
-		return nil, said("glob", pattern, err)
-	}
-	found, err := fs.Glob(r.root.FS(), relative)
-	if err != nil {
-		return nil, err
-	}
-	for index, path := range found {
-		found[index] = filepath.Join(r.dir, path)
-	}
-	if !filesys.IsHiddenFilePath(pattern) {
-		found = filesys.RemoveHiddenFiles(found)
-	}
-	return found, nil
-}
-
-func (r *rooted) Walk(path string, visit filepath.WalkFunc) error {
-	relative, err := r.inside(path)
-	if err != nil {
-		return visit(path, nil, said("lstat", path, err))
-	}
-	return fs.WalkDir(r.root.FS(), relative, func(name string, entry fs.DirEntry, err error) error {
-		var info fs.FileInfo
-		if entry != nil {
-			var failed error
-			if info, failed = entry.Info(); err == nil {
-				err = failed
-			}
-		}
-		return visit(filepath.Join(r.dir, name), info, err)
-	})
 }
 
 // CleanedAbs is the folder, without links, and the name of the file in it, if the path is no folder.
@@ -219,6 +161,9 @@ func (r *rooted) unlinked(path string) (string, error) {
 		if !filepath.IsLocal(next) {
 			return "", errOutside
 		}
+		if _, given := r.given[next]; given && len(left) == 0 {
+			return next, nil
+		}
 		info, err := r.root.Lstat(next)
 		if err != nil {
 			return "", said("lstat", filepath.Join(r.dir, next), err)
@@ -242,6 +187,14 @@ func (r *rooted) unlinked(path string) (string, error) {
 	return done, nil
 }
 
+// What kustomize's builds have no use for.
+
+func (r *rooted) Open(path string) (filesys.File, error) { return nil, said("open", path, errUnused) }
+func (r *rooted) ReadDir(path string) ([]string, error)  { return nil, said("open", path, errUnused) }
+func (r *rooted) Glob(pattern string) ([]string, error)  { return nil, said("glob", pattern, errUnused) }
+func (r *rooted) Walk(path string, visit filepath.WalkFunc) error {
+	return said("walk", path, errUnused)
+}
 func (r *rooted) Create(path string) (filesys.File, error) {
 	return nil, said("create", path, errReadOnly)
 }

@@ -15,14 +15,15 @@ import (
 // which protocol this is.
 const (
 	greeting    = "fluxless-kustomize 1"
-	maxRequest  = 1 << 20
+	maxRequest  = 64 << 20
 	answerYAML  = 'y'
 	answerWords = 'w'
 )
 
 type request struct {
-	Root string `json:"root"` // the artifact: nothing outside of it is read
-	Path string `json:"path"` // the folder to build, below the root
+	Root  string            `json:"root"`  // the artifact: nothing outside of it is read
+	Path  string            `json:"path"`  // the folder to build, below the root
+	Files map[string][]byte `json:"files"` // what is read in the place of files of the artifact, by path below the root
 }
 
 func serve(in io.Reader, out io.Writer, bounds limits) {
