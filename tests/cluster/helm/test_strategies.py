@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.charts import ChartServer, packed
 from tests.support.flux import SOURCE, Flux, message, ready
-from tests.support.releases import CHART, put_release, records, the_release
+from tests.support.releases import API, CHART, RELEASE, put_release, records, the_release
 
 pytestmark = pytest.mark.cluster
 
@@ -73,6 +73,56 @@ async def test_hooks_are_rendered_with_the_others_apart_or_not_at_all(
     assert other["data"]["patched"] == "yes"
     assert ("patched" in hook["data"]) is patched
     assert ("helm.toolkit.fluxcd.io/name" in (hook["metadata"].get("labels") or {})) is labelled
+
+
+ODD = """apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: odd
+data:
+  t: 12:30:45
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: monitors.{{ .Release.Namespace }}.example.com
+spec:
+  group: {{ .Release.Namespace }}.example.com
+  names: {kind: Monitor, plural: monitors, singular: monitor}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          matchType:
+            type: string
+            enum: [=, "!=", =~, "!~"]
+"""
+
+
+async def test_scalars_arrive_as_go_reads_them(flux: Flux, charts: ChartServer) -> None:
+    """HR-30: an operator in an enum, and a time that YAML 1.1 takes for a number of base 60."""
+    charts.add("odd", "1.0.0", packed("odd", "1.0.0", {"templates/x.yaml": ODD}))
+    await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
+    patch = "- {op: add, path: /data/patched, value: 'yes'}\n"
+    kustomize = {"patches": [{"patch": patch, "target": {"kind": "ConfigMap"}}]}
+    await put_release(flux, "odd", postRenderers=[{"kustomize": kustomize}])
+    await flux.run(patience=5)
+    assert ready(await the_release(flux)) == ("True", "InstallSucceeded"), message(await the_release(flux))
+    found = await flux.get("v1", "ConfigMap", "odd")
+    assert found is not None
+    assert found["data"] == {"t": "12:30:45", "patched": "yes"}
+    resource = await flux.cluster.resource("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+    definition = await flux.cluster.get(resource, f"monitors.{flux.namespace}.example.com")
+    assert definition is not None
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert schema["properties"]["matchType"]["enum"] == ["=", "!=", "=~", "!~"]
+    await flux.delete(API, RELEASE, "app")
+    await flux.run(patience=5)
 
 
 @pytest.mark.parametrize(("strategy", "waits"), [("poller", True), ("legacy", False)])
