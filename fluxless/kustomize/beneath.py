@@ -85,8 +85,10 @@ class Files:
 
 
 def resolved(path: Path) -> Path | None:
-    """Where links lead; None for what is no path, or links in a circle."""
+    """Where links lead; None for what is no path of a file system, and for links in a circle."""
     try:
-        return path.resolve()
+        real = path.resolve()
+        real.exists()
     except (OSError, ValueError, RuntimeError):
         return None
+    return real

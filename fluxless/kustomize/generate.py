@@ -24,6 +24,8 @@ FIELDS = (
     *("secretGenerator", "sortOptions", "transformers", "validators", "vars"),
 )
 """What a kustomization file may hold; Flux drops anything else from the one that it merges the spec into."""
+MERGED = ("buildMetadata", "components", "images", "patches", "patchesJson6902", "patchesStrategicMerge")
+"""Lists of the file that the spec adds to."""
 
 Kustomization = dict[str, Any]
 
@@ -63,6 +65,10 @@ def _read(files: Files, file: Path) -> Kustomization:
     if not isinstance(document, dict):
         raise BuildProblem("a kustomization file must be a mapping", "correct the file", name)
     known = {field: value for field, value in document.items() if field in FIELDS}
+    for field in MERGED:
+        value = known.get(field) or []
+        if not isinstance(value, list) or (field == "images" and not all(isinstance(item, dict) for item in value)):
+            raise BuildProblem(f"{field} of a kustomization file must be a list", "correct the file", name)
     return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"} | known
 
 

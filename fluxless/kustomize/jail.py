@@ -92,10 +92,10 @@ class _Walk:
             return  # in-line content
         if "\0" in path or len(path) > LONGEST:
             raise BuildProblem(f"{where}: {path[:200]!r} is no path", "use a path inside the source", name)
-        if _ELSEWHERE.search(path) and ("://" in path or not (folder / path).exists()):
+        target = resolved(folder / path)
+        if _ELSEWHERE.search(path) and ("://" in path or target is None or not target.exists()):
             self.found.append(Elsewhere(where, path, file, name))
             return
-        target = resolved(folder / path)
         if target is None or Path(path).is_absolute() or not target.is_relative_to(self.files.root):
             raise BuildProblem(f"{where}: path {path!r} leaves the artifact", "use a path inside the source", name)
         if target.is_dir():

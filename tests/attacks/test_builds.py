@@ -234,7 +234,7 @@ async def test_decryption_cannot_write_a_kustomization_that_leaves(tmp_path: Pat
         "kustomization.yaml": "resources: [base]\nsecretGenerator: [{name: s, files: [k=base/kustomization.yaml]}]\n",
         "base/kustomization.yaml": age.encrypt(nested),
     }
-    keys = Decryption(Keys(age=age.identity, ambient=False))
+    keys = Decryption(Keys(age=age.identity))
     built, said = await _said(_tree(tmp_path / "artifact", files), decryption=keys)
     assert CANARY not in said
     assert "leaves the artifact" in said

@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="this input only")
     arguments = parser.parse_args()
     for binary in binaries.SHIPPED:
-        os.environ.setdefault(f"FLUXLESS_{binary.name.upper()}", str(binaries.find(binary)))
+        os.environ.setdefault(binary.setting, str(binaries.find(binary)))
     chosen = [target for target in known().values() if arguments.target in {None, target.name}]
     first = arguments.seed if arguments.seed is not None else time.time_ns() % 1_000_000_000
     wrong = 0
