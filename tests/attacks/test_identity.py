@@ -61,6 +61,7 @@ class Somebody:
         app.router.add_get("/identity", self._identity)
         app.router.add_post("/oauth2/exchange", self._exchange)
         app.router.add_post("/oauth2/token", self._exchange)
+        app.router.add_route("*", "/{path:(v2/)?away/.*}", self._redirect)
         app.router.add_route("*", "/{path:.*}", self._take)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
@@ -86,6 +87,12 @@ class Somebody:
     async def _exchange(self, request: web.Request) -> web.Response:
         await self._note(request)
         return web.json_response({"refresh_token": f"{TOKEN}registry", "access_token": f"{TOKEN}repository"})
+
+    async def _redirect(self, request: web.Request) -> web.Response:
+        await self._note(request)
+        if "/v2/" in request.path and not request.headers.get("Authorization"):
+            return await self._take(request)
+        raise web.HTTPTemporaryRedirect(f"http://{self.hosts['http']}/{request.match_info['path']}")
 
     async def _take(self, request: web.Request) -> web.Response:
         await self._note(request)
@@ -248,6 +255,26 @@ async def test_a_host_that_was_meant_gets_its_token(
     with contextlib.suppress(*REFUSALS):  # somebody is no storage account and no Git server
         await KINDS[kind](_filled(spec, somebody), {})
     assert somebody.stolen()
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("Bucket", {"endpoint": "https://{https}/away"}),
+        ("GitRepository", {"url": "https://{https}/away/o/p/_git/r"}),
+        ("OCIRepository", {"url": "oci://{https}/away/app"}),
+        ("HelmRepository", {"url": "oci://{https}/away"}),
+    ],
+)
+async def test_no_redirect_takes_a_token_along(
+    somebody: Somebody, monkeypatch: pytest.MonkeyPatch, kind: str, spec: dict[str, Any]
+) -> None:
+    for name, value in LISTED.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.suppress(*REFUSALS):
+        await KINDS[kind](_filled(spec, somebody), {})
+    assert any("/away/" in said for said in somebody.stolen()), "who was meant got it"
+    assert not any(said.startswith("http ") for said in somebody.stolen())
 
 
 @pytest.mark.parametrize("resource", ["https://management.azure.com", "https://vault.azure.net", "api://attacker"])

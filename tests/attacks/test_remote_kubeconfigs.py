@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
@@ -105,15 +105,31 @@ class References:
     config_map = secret
 
 
-async def _asked(kind: str, data: Mapping[str, str], remotes: Remotes | None = None) -> None:
+class Cluster:
+    """The object's own: it has accounts that are federated with identities of their names, and gives their tokens."""
+
+    name = "one"
+
+    async def resource(self, *_: str) -> Any:
+        return SimpleNamespace(path=lambda namespace, name, _: f"{namespace}/{name}")
+
+    async def get(self, _: Any, name: str, __: str) -> dict[str, Any] | None:
+        notes = {f"azure.workload.identity/{key}": name for key in ("client-id", "tenant-id")}
+        return None if name == "absent" else {"metadata": {"annotations": notes}}
+
+    async def request(self, _: str, path: str, **__: Any) -> dict[str, Any]:
+        return {"status": {"token": f"of {path}"}}
+
+
+async def _asked(kind: str, data: Mapping[str, str], remotes: Remotes | None = None, **settings: Any) -> None:
     """Open the cluster that an object of the cluster `one` names, and ask it something."""
-    cluster: Any = SimpleNamespace(name="one")
+    cluster: Any = Cluster()
     survey: Any = SimpleNamespace(cluster=cluster, references=lambda _: References(data))
     spec = {"kubeConfig": {f"{kind}Ref": {"name": "there"}}}
     meta = {"name": "a", "namespace": "tenant"}
     obj = {"apiVersion": "x/v1", "kind": "Kustomization", "metadata": meta, "spec": spec}
     none: Any = None
-    services = Services(none, none, Settings(), remotes=remotes or Remotes())
+    services = Services(none, none, Settings(**settings), remotes=remotes or Remotes())
     run = TargetRun(KUSTOMIZATION, obj, survey, services)
     try:
         await open_target(run)
@@ -173,6 +189,49 @@ async def test_a_cluster_that_is_listed_is_opened(elsewhere: Elsewhere, listed: 
     assert (elsewhere.opened, elsewhere.clients, elsewhere.seen) == (["two"], ["c-9"], ["Bearer of-the-app"])
     with pytest.raises(REFUSALS, match="FLUXLESS_CLUSTERS"):
         await _asked("configMap", data | {"cluster": _resource("three")}, _clusters(mayOpen=[listed]))
+
+
+class Federated:
+    """In the place of Entra: a credential that notes whose it is."""
+
+    made: ClassVar[list[tuple[str, ...]]] = []
+
+    def __init__(self, tenant: str, client: str, assertion: Callable[[], str]) -> None:
+        self.made.append((tenant, client, assertion()))
+
+    async def get_token(self, *_: str) -> Any:
+        return SimpleNamespace(token="of-the-account", expires_on=4102444800)
+
+    async def close(self) -> None:
+        self.made.append(("closed",))
+
+
+@pytest.mark.parametrize(
+    ("named", "settings"),
+    [
+        ({"serviceAccountName": "mover"}, {}),
+        ({}, {"default_kubeconfig_service_account": "mover"}),
+        ({"serviceAccountName": "mover"}, {"default_kubeconfig_service_account": "other"}),
+    ],
+)
+async def test_an_account_opens_it_by_its_own_identity(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, named: dict[str, str], settings: dict[str, str]
+) -> None:
+    """Flux's `--default-kubeconfig-service-account` as well; no permission of the app's is used, so none is needed."""
+    monkeypatch.setattr("azure.identity.aio.ClientAssertionCredential", Federated)
+    Federated.made.clear()
+    data = {"provider": "azure", "cluster": _resource("two"), **named}
+    await _asked("configMap", data, _clusters(), object_level_identity=True, **settings)
+    assert Federated.made == [("mover", "mover", "of tenant/mover"), ("closed",)]
+    assert (elsewhere.opened, elsewhere.clients) == (["two"], [])
+
+
+async def test_an_account_that_is_not_there_leaves_nothing_to_the_app(elsewhere: Elsewhere) -> None:
+    data = {"provider": "azure", "cluster": _resource("two")}
+    settings: dict[str, Any] = {"object_level_identity": True, "default_kubeconfig_service_account": "absent"}
+    with pytest.raises(REFUSALS, match="service account 'tenant/absent' not found"):
+        await _asked("configMap", data, _clusters(mayOpen=["two"]), **settings)
+    assert (elsewhere.opened, elsewhere.clients) == ([], [])
 
 
 async def test_an_account_of_its_own_takes_the_gate(elsewhere: Elsewhere) -> None:

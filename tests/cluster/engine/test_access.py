@@ -181,7 +181,7 @@ class Identified:
         return "entra"
 
     def admit(self, purpose: Purpose, url: str, **carried: Any) -> None:
-        admit(purpose, url, **carried)
+        admit(purpose, url, **{"tls": None, "proxy": None, **carried})
 
 
 @pytest.fixture

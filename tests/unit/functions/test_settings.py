@@ -1,5 +1,6 @@
 """App settings: one table, and a page that says the same."""
 
+import json
 import re
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def test_nobody_reads_a_setting_that_is_not_in_the_table() -> None:
         ("FLUXLESS_NO_CROSS_NAMESPACE_REFS", "yes"),
         ("FLUXLESS_CUSTOM_STAGE_KINDS", "Role"),
         ("FLUXLESS_SOPS_AGE_SECRET", "keys"),
+        ("FLUXLESS_DEFAULT_KUBECONFIG_SERVICE_ACCOUNT", "mover"),
+        ("FLUXLESS_DEFAULT_DECRYPTION_SERVICE_ACCOUNT", "keys"),
         ("FLUXLESS_WATCH_LABEL_SELECTOR", "shard in"),
     ],
 )
@@ -49,6 +52,16 @@ def test_a_share_lies_between_none_and_all(monkeypatch: pytest.MonkeyPatch, valu
     monkeypatch.setenv("FLUXLESS_TRACE_SHARE", value)
     with pytest.raises(Problem, match=f"FLUXLESS_TRACE_SHARE '{value}'"):
         reconciliation.trace_share()
+
+
+def test_identities_that_rule_are_not_for_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/one"
+    one = {"name": "one", "resourceId": resource, "clientId": "Of-One", "openAs": "opener"}
+    monkeypatch.setenv("FLUXLESS_CLUSTERS", json.dumps([one]))
+    monkeypatch.setenv("FLUXLESS_IDENTITY_CLIENT_ID", "app")
+    assert reconciliation.read().ruling_identities == {"of-one", "opener"}
+    monkeypatch.setenv("FLUXLESS_SOURCE_IDENTITY_CLIENT_ID", "reader")
+    assert reconciliation.read().ruling_identities == {"of-one", "opener", "app"}
 
 
 def test_kinds_of_the_custom_stage(monkeypatch: pytest.MonkeyPatch) -> None:

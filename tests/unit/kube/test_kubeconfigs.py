@@ -68,6 +68,9 @@ GOOD = {"name": "prod", "kubeconfig": "/x"}
         (json.dumps([{**GOOD, "resourceId": "/subscriptions/x"}]), "exactly one of"),
         (json.dumps([{"name": "a", "resourceId": "/subscriptions/x"}]), "not that of a managed cluster"),
         (json.dumps([{**GOOD, "kubeConfig": "x"}]), "unknown field"),
+        (json.dumps([{**GOOD, "mayOpen": "prod"}]), "mayOpen must be a list"),
+        (json.dumps([{**GOOD, "mayOpen": ["prod"]}]), "'prod', which is no cluster with a resourceId"),
+        (json.dumps([{**GOOD, "mayOpen": ["*"]}]), "'\\*', which is no cluster with a resourceId"),
     ],
 )
 def test_the_app_setting_is_checked_as_a_whole(setting: str, words: str) -> None:
