@@ -279,8 +279,8 @@ OBJECT_LEVEL_IDENTITY = AppSetting(
     "FLUXLESS_OBJECT_LEVEL_IDENTITY",
     "false",
     (
-        "`true`: `serviceAccountName` of a source or of `decryption` may name an account that is federated with "
-        "an identity in Entra"
+        "`true`: `serviceAccountName` of a source, of `decryption` or of a kubeConfig's ConfigMap may name an account "
+        "that is federated with an identity in Entra"
     ),
 )
 EXTERNAL_ARTIFACTS = AppSetting(

@@ -71,12 +71,15 @@ var roles = loadJsonContent('roles.json')
 var suffix = uniqueString(resourceGroup().id, name)
 var storageName = take(toLower('${replace(name, '-', '')}${suffix}'), 24)
 var taskHub = 'fluxless'
-var clusterSettings = [for cluster in clusters: {
+// Only what is given: an app of before, which runs until the package is in place, knows no other fields.
+var clusterSettings = [for cluster in clusters: union({
   name: cluster.name
   resourceId: cluster.resourceId
-  mayOpen: cluster.?mayOpen ?? []
-  openAs: cluster.?openAs ?? ''
-}]
+}, contains(cluster, 'mayOpen') ? {
+  mayOpen: cluster.mayOpen
+} : {}, contains(cluster, 'openAs') ? {
+  openAs: cluster.openAs
+} : {})]
 
 module identity 'modules/identity.bicep' = {
   name: 'identity'
@@ -331,12 +334,15 @@ var fluxlessSettings = {
   FLUXLESS_BLOB_ACCOUNT_URL: 'https://${storageName}.blob.${environment().suffixes.storage}'
   FLUXLESS_BLOB_CONTAINER: 'fluxless'
   FLUXLESS_IDENTITY_CLIENT_ID: identity.outputs.clientId
-  FLUXLESS_SOURCE_IDENTITY_CLIENT_ID: sourceIdentity ? sources.outputs.clientId : ''
   FLUXLESS_TASK_HUB: taskHub
   FLUXLESS_ALLOWED_ADDRESSES: empty(allowedAddresses) && privateNetwork ? network.outputs.addressPrefix : allowedAddresses
 }
 
-var allSettings = union(storageSettings, callerSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, settings)
+var sourceSettings = sourceIdentity ? {
+  FLUXLESS_SOURCE_IDENTITY_CLIENT_ID: sources.outputs.clientId
+} : {}
+
+var allSettings = union(storageSettings, callerSettings, eventSettings, monitoringSettings, schedulerSettings, fluxlessSettings, sourceSettings, settings)
 
 module app 'modules/function-app.bicep' = if (empty(image)) {
   name: 'app'

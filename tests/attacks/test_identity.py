@@ -16,16 +16,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from rich.console import Console
 
 from fluxless import transport
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import BUCKET, GIT_REPOSITORY, HELM_REPOSITORY, OCI_REPOSITORY
 from fluxless.auth import identity
 from fluxless.bucket.objects import BucketProblem
+from fluxless.cli.artifacts import Access
 from fluxless.git.errors import GitProblem
 from fluxless.git.ls_remote import ls_remote
 from fluxless.oci.client import TOKENS
 from fluxless.oci.errors import RegistryProblem
+from fluxless.oci.reference import Repository
 from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.services import Services, Settings
 from fluxless.source.bucket import BucketRun
@@ -176,7 +179,20 @@ async def _helm(spec: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]
     await Origin(run).find("chart", "", Path("/nowhere"))
 
 
-KINDS = {"Bucket": _bucket, "GitRepository": _git, "OCIRepository": _oci, "HelmRepository": _helm}
+async def _cli(spec: Mapping[str, Any], _: Mapping[str, Mapping[str, str]]) -> None:
+    """`fluxless list artifacts --provider azure`."""
+    access = Access(provider="azure", insecure=bool(spec.get("insecure")))
+    async with access.open(Repository.parse(spec["url"]), Console(quiet=True)) as registry:
+        await registry.tags()
+
+
+KINDS = {
+    "the command line": _cli,
+    "Bucket": _bucket,
+    "GitRepository": _git,
+    "OCIRepository": _oci,
+    "HelmRepository": _helm,
+}
 LISTED = {"FLUXLESS_TOKEN_HOSTS": "storage=127.0.0.1,devops=127.0.0.1", "FLUXLESS_ACR_SUFFIXES": "127.0.0.1"}
 """The host is meant to have tokens; what is wrong is the way there."""
 SECRETS = {
@@ -206,6 +222,8 @@ FIELDS: list[tuple[str, dict[str, Any], dict[str, str], str]] = [
     ("HelmRepository", {"url": "oci://{https}/charts"}, {}, "FLUXLESS_ACR_SUFFIXES"),
     ("HelmRepository", {"url": "oci://{own}/charts", "insecure": True}, LISTED, "spec.insecure"),
     ("HelmRepository", {"url": "oci://{own}/charts", **CA}, LISTED, "ca.crt"),
+    ("the command line", {"url": "oci://{https}/app"}, {}, "FLUXLESS_ACR_SUFFIXES"),
+    ("the command line", {"url": "oci://{own}/app", "insecure": True}, LISTED, "spec.insecure"),
 ]
 
 

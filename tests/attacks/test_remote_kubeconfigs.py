@@ -41,6 +41,10 @@ class Elsewhere:
         self.seen: list[str] = []
         self.opened: list[str] = []
         self.clients: list[str] = []
+        self.resources: list[str] = []
+        """What those tokens are for."""
+        self.user: dict[str, Any] = {"token": "of-the-app"}
+        """Of the kubeconfig that ARM gives."""
 
     async def start(self) -> None:
         app = web.Application()
@@ -57,12 +61,13 @@ class Elsewhere:
 
     async def _identity(self, request: web.Request) -> web.Response:
         self.clients.append(request.query.get("client_id", ""))
+        self.resources.append(request.query["resource"])
         answer = {"access_token": "token", "resource": request.query["resource"], "token_type": "Bearer"}
         return web.json_response(answer | {"expires_on": "4102444800"})
 
     async def _credentials(self, request: web.Request) -> web.Response:
         self.opened.append(request.path.rsplit("/", 2)[1])
-        text = json.dumps(_kubeconfig(self.url, {"token": "of-the-app"}))
+        text = json.dumps(_kubeconfig(self.url, self.user))
         return web.json_response({"kubeconfigs": [{"name": "u", "value": base64.b64encode(text.encode()).decode()}]})
 
     async def _version(self, request: web.Request) -> web.Response:
@@ -189,6 +194,19 @@ async def test_a_cluster_that_is_listed_is_opened(elsewhere: Elsewhere, listed: 
     assert (elsewhere.opened, elsewhere.clients, elsewhere.seen) == (["two"], ["c-9"], ["Bearer of-the-app"])
     with pytest.raises(REFUSALS, match="FLUXLESS_CLUSTERS"):
         await _asked("configMap", data | {"cluster": _resource("three")}, _clusters(mayOpen=[listed]))
+
+
+@pytest.mark.parametrize(
+    ("server_id", "words"),
+    [("6dae42f8-4368-4678-94ff-3960e28e3630", "aks=<host>"), ("https://vault.azure.net", "is not that of AKS")],
+)
+async def test_a_cluster_gets_a_token_for_aks_alone_and_only_where_aks_is(
+    elsewhere: Elsewhere, server_id: str, words: str
+) -> None:
+    elsewhere.user = {"exec": {"command": "kubelogin", "args": ["get-token", "--server-id", server_id]}}
+    with pytest.raises(REFUSALS, match=words):
+        await _asked("configMap", {"provider": "azure", "cluster": _resource("two")}, _clusters(mayOpen=["two"]))
+    assert (elsewhere.resources, elsewhere.seen) == (["https://management.azure.com"], [])
 
 
 class Federated:
