@@ -109,7 +109,7 @@ async def test_what_is_wrong_is_named(flux: Flux, images: Images, tmp_path: Path
         "no-tag": ({"ref": {"tag": "v2"}}, "OCIArtifactPullFailed", "manifests/v2 not found"),
         "no-version": ({"ref": {"semver": "3.x"}}, "ReadOperationFailed", "no match found for semver: 3.x"),
         "bad-range": ({"ref": {"semver": "one"}}, "ReadOperationFailed", "semver 'one' parse error"),
-        "bad-filter": ({"ref": {"semver": "1.x", "semverFilter": "("}}, "ReadOperationFailed", "no regular expression"),
+        "bad-filter": ({"ref": {"semver": "1.x", "semverFilter": "("}}, "ReadOperationFailed", "error parsing regexp"),
         "bad-digest": ({"ref": {"digest": "sha256:12"}}, "ReadOperationFailed", "'sha256:12' is no digest"),
         "tag-in-url": ({"url": f"{images.url}:v1"}, "URLInvalid", "URL must not contain a tag; remove ':v1'"),
         "bad-url": ({"url": "oci://x"}, "URLInvalid", "names no registry"),
