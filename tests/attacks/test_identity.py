@@ -132,6 +132,7 @@ async def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     identity.credential.cache_clear()
     TOKENS.clear()
     yield found
+    await identity.credential(None).close()
     transport._context.cache_clear()
     identity.credential.cache_clear()
     TOKENS.clear()

@@ -85,6 +85,8 @@ async def elsewhere(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Elsewhere]
     monkeypatch.delenv("FLUXLESS_IDENTITY_CLIENT_ID", raising=False)
     identity.credential.cache_clear()
     yield found
+    for client in (None, "c-9"):
+        await identity.credential(client).close()
     identity.credential.cache_clear()
     await found.stop()
 

@@ -104,6 +104,7 @@ async def thief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         monkeypatch.setenv(name, value)
     identity.credential.cache_clear()
     yield found
+    await identity.credential(None).close()
     identity.credential.cache_clear()
     await found.stop()
 
