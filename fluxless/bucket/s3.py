@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from fluxless import limits
 from fluxless.addresses import refusal
 from fluxless.bucket.objects import LARGEST, MOST, BucketProblem, BucketRefused, too_large, too_many
 from fluxless.transport import Proxy, Tls
 
+if TYPE_CHECKING:
+    from fluxless.bucket.pools import Lines
+
+T = TypeVar("T")
 CHUNK = 1 << 20
 _REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidTokenId"}
 AT_ONCE = 16
@@ -35,13 +42,17 @@ class S3Bucket:
         from minio import Minio
         from minio.credentials.providers import LdapIdentityProvider
 
+        from fluxless.bucket.pools import Lines
+
         self._name = bucket
         self._timeout = timeout
-        self._pools = [_pool(tls or Tls(), proxy, timeout)]
+        self._lines = Lines()
+        self._threads = ThreadPoolExecutor(AT_ONCE, "bucket")
+        self._pools = [_pool(tls or Tls(), proxy, timeout, self._lines)]
         credentials: Any = None
         if ldap is not None:
             address, username, password, trust = ldap
-            self._pools.append(_pool(trust, proxy, timeout))
+            self._pools.append(_pool(trust, proxy, timeout, self._lines))
             credentials = LdapIdentityProvider(address, username, password, http_client=self._pools[1])
         try:
             self._client = Minio(
@@ -59,16 +70,28 @@ class S3Bucket:
 
     async def index(self, prefix: str) -> dict[str, str]:
         """See `Objects`."""
-        return await asyncio.to_thread(self._index, prefix)
+        return await self._in_thread(self._index, prefix)
 
     async def fetch(self, key: str, target: Path) -> str | None:
         """See `Objects`."""
-        return await asyncio.to_thread(self._fetch, key, target)
+        return await self._in_thread(self._fetch, key, target)
 
     async def close(self) -> None:
-        """See `Objects`."""
+        """See `Objects`. Threads that still wait for the server end."""
+        self._lines.hang_up()
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for pool in self._pools:
-            await asyncio.to_thread(pool.clear)
+            pool.clear()
+
+    async def _in_thread(self, work: Callable[..., T], *given: Any) -> T:
+        """In threads of this bucket alone: a server that does not end its answer holds up nobody else's."""
+        try:
+            async with asyncio.timeout(limits.FETCH_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        except TimeoutError:
+            self._lines.hang_up()
+            words = f"bucket '{self._name}' cannot be read: no end of an answer within {limits.FETCH_SECONDS} s"
+            raise BucketProblem(words, "check spec.endpoint; it is tried again") from None
 
     def _index(self, prefix: str) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -90,8 +113,12 @@ class S3Bucket:
                 size = int(answer.headers.get("Content-Length") or 0)
                 if size > LARGEST:
                     raise too_large(self._name, key, size)
+                size = 0
                 with target.open("wb") as file:
                     for chunk in answer.stream(CHUNK):
+                        size += len(chunk)
+                        if size > LARGEST:
+                            raise too_large(self._name, key, size)
                         file.write(chunk)
                 return str(answer.headers.get("ETag", "")).strip('"')
             finally:
@@ -122,7 +149,7 @@ class S3Bucket:
         return BucketProblem(f"bucket '{self._name}' cannot be read: {words}", step)
 
 
-def _pool(tls: Tls, proxy: Proxy | None, timeout: float) -> Any:
+def _pool(tls: Tls, proxy: Proxy | None, timeout: float, lines: Lines) -> Any:
     import urllib3
 
     from fluxless.bucket.pools import judged
@@ -134,8 +161,8 @@ def _pool(tls: Tls, proxy: Proxy | None, timeout: float) -> Any:
         "ssl_context": tls.context(),
     }
     if proxy is None:
-        return judged(urllib3.PoolManager(**options))
+        return judged(urllib3.PoolManager(**options), lines)
     if proxy.address.startswith("socks5://"):
         raise BucketProblem("a socks5 proxy cannot be used for buckets", "give an http proxy in spec.proxySecretRef")
     headers = urllib3.make_headers(proxy_basic_auth=f"{proxy.username}:{proxy.password}") if proxy.username else None
-    return judged(urllib3.ProxyManager(proxy.address, proxy_headers=headers, **options))
+    return judged(urllib3.ProxyManager(proxy.address, proxy_headers=headers, **options), lines)

@@ -1,0 +1,79 @@
+"""An S3 endpoint may be anybody's: it fills neither memory nor disk, and holds no thread for longer than it may."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from fluxless import limits
+from fluxless.bucket.objects import BucketProblem
+from fluxless.bucket.s3 import S3Bucket
+
+
+@contextlib.asynccontextmanager
+async def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[S3Bucket]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host = f"127.0.0.1:{runner.addresses[0][1]}"
+    bucket = S3Bucket(host, "bucket", key="a", secret="b", region="r", secure=False, timeout=30.0)
+    try:
+        async with asyncio.timeout(25):
+            yield bucket
+    finally:
+        await bucket.close()
+        await runner.cleanup()
+
+
+async def _endless(request: web.Request) -> web.StreamResponse:
+    reply = web.StreamResponse()
+    await reply.prepare(request)
+    while True:
+        await reply.write(b" " * (1 << 20))
+
+
+async def _dripping(request: web.Request) -> web.StreamResponse:
+    reply = web.StreamResponse()
+    await reply.prepare(request)
+    while True:
+        await reply.write(b" ")
+        await asyncio.sleep(0.1)
+
+
+async def test_a_list_without_end_is_cut() -> None:
+    async with served(_endless) as bucket:
+        with pytest.raises(BucketProblem, match="larger than 16 MiB"):
+            await bucket.index("")
+
+
+async def test_an_object_without_end_is_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("fluxless.bucket.s3.LARGEST", 4 << 20)
+    async with served(_endless) as bucket:
+        with pytest.raises(BucketProblem, match="MiB, more than"):
+            await bucket.fetch("key", tmp_path / "object")
+    assert (tmp_path / "object").stat().st_size <= 4 << 20
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_a_server_that_drips_holds_no_thread(monkeypatch: pytest.MonkeyPatch, given_up: bool) -> None:
+    monkeypatch.setattr(limits, "FETCH_SECONDS", 60 if given_up else 1)
+    async with served(_dripping) as bucket:
+        if given_up:  # the step has ended, by its own time
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(bucket.index(""), 1)
+        else:
+            with pytest.raises(BucketProblem, match="no end of an answer"):
+                await bucket.index("")
+    for _ in range(50):
+        if not any(thread.name.startswith("bucket") for thread in threading.enumerate()):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("a thread still waits for the server")
