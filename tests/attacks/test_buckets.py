@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -40,12 +39,21 @@ async def _endless(request: web.Request) -> web.StreamResponse:
         await reply.write(b" " * (1 << 20))
 
 
-async def _dripping(request: web.Request) -> web.StreamResponse:
-    reply = web.StreamResponse()
-    await reply.prepare(request)
-    while True:
-        await reply.write(b" ")
-        await asyncio.sleep(0.1)
+class Dripping:
+    """`gone` is set once the client has hung up."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        try:
+            while True:
+                await reply.write(b" ")
+                await asyncio.sleep(0.05)
+        finally:
+            self.gone.set()
 
 
 async def test_a_list_without_end_is_cut() -> None:
@@ -65,15 +73,14 @@ async def test_an_object_without_end_is_cut(monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize("given_up", [False, True])
 async def test_a_server_that_drips_holds_no_thread(monkeypatch: pytest.MonkeyPatch, given_up: bool) -> None:
     monkeypatch.setattr(limits, "FETCH_SECONDS", 60 if given_up else 1)
-    async with served(_dripping) as bucket:
+    server = Dripping()
+    async with served(server.answer) as bucket:
         if given_up:  # the step has ended, by its own time
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(bucket.index(""), 1)
         else:
             with pytest.raises(BucketProblem, match="no end of an answer"):
                 await bucket.index("")
-    for _ in range(50):
-        if not any(thread.name.startswith("bucket") for thread in threading.enumerate()):
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("a thread still waits for the server")
+        await bucket.close()
+        async with asyncio.timeout(5):
+            await server.gone.wait()
