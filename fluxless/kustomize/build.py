@@ -114,7 +114,7 @@ async def build(
     always = (spec.get("postBuild") or {}).get("substituteStrategy") == "Always"
     if not variables and not always:
         return Build([item.rendered for item in built], output.floating)
-    if len(built) > OFF_LOOP:
+    if variables or len(built) > OFF_LOOP:  # a variable may be long, or a bomb that fits Go's limits
         return Build(await asyncio.to_thread(_substitute_all, built, variables, strict), output.floating)
     return Build(_substitute_all(built, variables, strict), output.floating)
 

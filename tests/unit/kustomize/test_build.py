@@ -1,5 +1,6 @@
 """From a tree to objects with the real kustomize (KC-64..67): generation, merging, the jail, origins, the cache."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,19 @@ async def test_the_tree_of_the_cache_is_never_written_to(tmp_path: Path) -> None
     text = "resources: [a.yaml]\n"
     await _build(tmp_path, {"kustomization.yaml": text, "a.yaml": config_map("a")}, namePrefix="x-")
     assert (tmp_path / "kustomization.yaml").read_text() == text
+
+
+async def test_variables_are_put_in_off_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they hold may be long, or stand for a lot."""
+    here, there = threading.get_ident(), []
+    work = building._substitute_all
+
+    def noted(*arguments: Any) -> Any:
+        there.append(threading.get_ident())
+        return work(*arguments)
+
+    monkeypatch.setattr(building, "_substitute_all", noted)
+    rendered = await _build(tmp_path, {"a.yaml": config_map("a", "${v}")}, {"v": "x"})
+    assert rendered[0].object["data"] == {"value": "x"}
+    assert there
+    assert here not in there
