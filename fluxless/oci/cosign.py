@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fluxless.limits import SIGNATURE_LAYERS
 from fluxless.oci.client import MANIFEST_LIMIT, Registry
 from fluxless.oci.errors import NotInRegistry, RegistryProblem
 
@@ -144,7 +145,7 @@ async def _by_bundle(registry: Registry, digest: str, signers: Signers) -> None:
             manifest = await registry.manifest(referrer.digest)
         except RegistryProblem:
             continue
-        for layer in manifest.layers:
+        for layer in manifest.layers[:SIGNATURE_LAYERS]:
             if layer.media_type != BUNDLE:
                 continue
             bundle = await registry.blob(layer, limit=MANIFEST_LIMIT)

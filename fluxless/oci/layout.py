@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fluxless.limits import NOTATION_LAYOUT, SIGNATURE_LAYERS
 from fluxless.oci.client import MANIFEST_LIMIT, Registry
-from fluxless.oci.errors import RegistryProblem
+from fluxless.oci.errors import ContentMismatch, RegistryProblem
 
 LIMIT = 100
 """Manifests of one type that refer to an image and are looked at."""
@@ -19,17 +20,23 @@ async def save(registry: Registry, digest: str, artifact_type: str, folder: Path
     to it, with theirs; how many those are. Raises `RegistryProblem`.
     """
     raw, kind = await registry.raw_manifest(digest)
-    blobs, listed = {digest: raw}, [_entry(digest, raw, kind)]
+    blobs, listed, size = {digest: raw}, [_entry(digest, raw, kind)], 0
     for referrer in (await registry.referrers(digest, artifact_type))[:LIMIT]:
         try:
             text, kind = await registry.raw_manifest(referrer.digest)
             manifest = await registry.manifest(referrer.digest)
-            for blob in (*manifest.layers, *([manifest.config] if manifest.config else [])):
+            for blob in (*manifest.layers[:SIGNATURE_LAYERS], *([manifest.config] if manifest.config else [])):
                 blobs[blob.digest] = await registry.blob(blob, limit=MANIFEST_LIMIT)
+                size += len(blobs[blob.digest])
+                if size > NOTATION_LAYOUT:
+                    break
         except RegistryProblem:
             continue
         blobs[referrer.digest] = text
         listed.append(_entry(referrer.digest, text, kind))
+        if size > NOTATION_LAYOUT:
+            words = f"the signatures of '{registry.repository}@{digest}' have more than {NOTATION_LAYOUT >> 20} MiB"
+            raise ContentMismatch(words, "delete those that are no signatures")
     await asyncio.to_thread(_write, folder, blobs, listed)
     return len(listed) - 1
 

@@ -18,12 +18,9 @@ from fluxless.process import ProcessProblem
 SHIPPED = Path(__file__).resolve().parents[2] / "bin"
 
 
-_NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
-
-
-def network() -> dict[str, str]:
-    """What a child is told of the network: authorities and proxies of the app's own environment."""
-    return {name: os.environ[name] for name in _NETWORK if name in os.environ}
+def trust() -> dict[str, str]:
+    """What a child is told of the network: the authorities of the app's own environment."""
+    return {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
 
 
 def setting_of(name: str) -> str:

@@ -28,7 +28,6 @@ _GOOGLE = {
         "private_key",
         "client_email",
         "client_id",
-        "token_uri",
         "universe_domain",
     ),
     "authorized_user": ("client_id", "client_secret", "refresh_token", "quota_project_id", "universe_domain"),

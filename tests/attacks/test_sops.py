@@ -148,11 +148,14 @@ async def _decrypted(data: bytes, secret: Mapping[str, bytes] | None = None) -> 
         ("https://x.vault.azure.net", "https://net"),
     ],
 )
-async def test_a_file_that_names_a_vault_gets_no_other_token(thief: Thief, vault: str, resource: str) -> None:
+async def test_a_file_that_names_a_vault_gets_no_other_token(
+    thief: Thief, vault: str, resource: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sops, "SOPS_TIME", 3)  # the SDK tries for nine seconds
     thief.resource = resource
     with pytest.raises(Problem, match="cannot be decrypted"):
         await _decrypted(_encrypted(vault))
-    assert thief.seen, "the vault was asked"
+    assert bool(thief.seen) is vault.endswith(".vault.azure.net"), "only what is a Key Vault by its name is asked"
     assert thief.asked == []
     assert not any(TOKEN in said for said in thief.seen)
 
@@ -170,7 +173,7 @@ async def test_the_child_learns_nothing_of_who_the_app_is(
     thief: Thief, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "sops"
-    program.write_text("#!/bin/sh\nenv\n")
+    program.write_text("#!/bin/sh\n/usr/bin/env\n")
     program.chmod(0o700)
 
     async def printing(_: str) -> str:

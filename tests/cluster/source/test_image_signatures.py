@@ -139,7 +139,7 @@ async def test_signatures_without_a_key(flux: Flux, images: Images, tmp_path: Pa
             "root": "no matching signatures were found",
             "malformed": "is no trusted root of Sigstore",
             "missing": "has no key 'trusted_root.json'",
-            "expression": "which is no regular expression",
+            "expression": "error parsing regexp",
         }
         await _refused(flux, "cosign keyless", {f"{tag}-{name}": text for name, text in words.items()})
         nowhere = await flux.source_of(OCI, f"{tag}-nowhere")

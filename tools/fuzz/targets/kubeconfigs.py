@@ -16,7 +16,9 @@ _SOUND = {
     "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a", "namespace": "x"}}],
     "users": [{"name": "a", "user": {"token": "t", "client-certificate-data": "LS0t", "client-key-data": "LS0t"}}],
 }
-_PATHS = ("../canary", "../../canary", "canary", "/proc/self/environ", "./../canary")
+OUTSIDE = "@outside@"
+"""Becomes the path of the folder in which the canary is."""
+_PATHS = ("../canary", "/proc/self/environ", f"{OUTSIDE}/canary", f"{OUTSIDE}/canary.yaml")
 _BY_PATH = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
 
 
@@ -35,4 +37,4 @@ def inputs(random: Random) -> bytes:
 
 def judge(data: bytes, folder: Path) -> object:
     """As an object's."""
-    return parse(data.decode(errors="replace"), "the Secret")
+    return parse(data.decode(errors="replace").replace(OUTSIDE, str(folder.parent)), "the Secret")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 from random import Random
@@ -36,58 +37,78 @@ _PATHS = [
 _OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: y}\n"
 
 
+_FIELDS = (
+    "configMapGenerator",
+    "secretGenerator",
+    "patches",
+    "patchesStrategicMerge",
+    "components",
+    "crds",
+    "configurations",
+)
+_MORE = (
+    "openapi",
+    "generators",
+    "transformers",
+    "validators",
+    "replacements",
+    "helmCharts",
+    "helmGlobals",
+    "bases",
+    "resources",
+)
+
+
 def inputs(random: Random) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The files of a tree (a content that begins with `->` is a link), and a spec."""
-    files = {"a.yaml": _OBJECT.encode(), "kustomization.yaml": _kustomization(random, "a.yaml"), "base/b.yaml": b"a: 1"}
-    files["base/kustomization.yaml"] = _kustomization(random, "../a.yaml")
+    """The files of a tree (a content that begins with `->` is a link), and a spec; sound but for a path or two."""
+    files = {"a.yaml": _OBJECT.encode(), "base/b.yaml": _OBJECT.replace("name: a", "name: b").encode()}
+    nested = random.random() < 0.4
+    files["kustomization.yaml"] = _kustomization(
+        random, ["a.yaml", *(["base"] if nested else [])], "" if nested else _hostile(random)
+    )
+    files["base/kustomization.yaml"] = _kustomization(random, ["b.yaml"], _hostile(random) if nested else "")
     if random.random() < 0.4:
-        files["link"] = f"->{random.choice(('..', '../secret', 'base', OUTSIDE, '../canary', 'base/../..'))}".encode()
+        target = random.choice(("..", "../secret", "base", OUTSIDE, "../canary", "base/../..", "base"))
+        files[random.choice(("link", "base/link"))] = f"->{target}".encode()
     spec: dict[str, Any] = {
-        "path": random.choice(("./", "./", "base", "..", "link", "../secret", "a.yaml", "\0", "x" * 5000))
+        "path": random.choice(("./",) * 12 + ("base", "..", "link", "../secret", "a.yaml", "\0", "x" * 5000))
     }
-    if random.random() < 0.2:
+    if random.random() < 0.1:
         spec |= {"components": [random.choice(_PATHS)], "ignoreMissingComponents": True}
-    if random.random() < 0.2:
+    if random.random() < 0.1:
         spec |= {"patches": [{"patch": random.choice((_OBJECT, "", "a: [", "[]", f"path: {OUTSIDE}"))}]}
     return files, spec
 
 
-def _kustomization(random: Random, sound: str) -> bytes:
-    def path() -> str:
-        return random.choice(_PATHS)
-
-    generator = {"name": "c", "files": [path(), f"k={path()}"], "literals": ["a=b"], "envs": [path()]}
-    document: dict[str, Any] = {"resources": [sound, path()] if random.random() < 0.5 else [sound]}
-    fields: dict[str, Any] = {
+def _hostile(random: Random) -> str:
+    """A field that leads outside, in a spelling of its own."""
+    path = random.choice(_PATHS)
+    name = random.choice((*_FIELDS, *_MORE))
+    generator = {"name": "c", random.choice(("files", "Files", "envs", "Envs", "env", "FILES")): [path]}
+    inline = f"apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {{name: g}}\nname: g\nfiles: ['k={path}']\n"
+    bodies: dict[str, Any] = {
         "configMapGenerator": [generator],
-        "ConfigMapGenerator": [generator],
-        "secretGenerator": [{**generator, "Files": [path()], "env": path()}],
-        "patches": [{"path": path()}, {"patch": _OBJECT, "target": {"kind": "ConfigMap"}}],
-        "patchesStrategicMerge": [path()],
-        "components": [path()],
-        "crds": [path()],
-        "configurations": [path()],
-        "openapi": {"path": path()},
-        "generators": [
-            path(),
-            f"{{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {{name: g}}, files: ['{path()}']}}",
-        ],
-        "transformers": [path()],
-        "validators": [path()],
-        "replacements": [{"path": path()}],
-        "helmCharts": [{"name": "x", "valuesFile": path()}],
-        "helmGlobals": {"chartHome": path()},
-        "bases": [path()],
-        "resources": [path()],
+        "secretGenerator": [generator],
+        "patches": [{"path": path}],
+        "openapi": {"path": path},
+        "generators": [random.choice((path, inline))],
+        "replacements": [{"path": path}],
+        "helmCharts": [{"name": "x", "valuesFile": path}],
+        "helmGlobals": {"chartHome": path},
     }
-    for name in random.sample(sorted(fields), random.randint(1, 3)):
-        document[name] = fields[name]
-    if random.random() < 0.3:
-        document = odd.changed(random, document, 1)
-    data = odd.as_json(document)
+    text = odd.as_json(bodies.get(name, [path])).decode()
+    if random.random() < 0.2:
+        text = text.replace(f'"{path}"', f"!!binary {base64.b64encode(path.encode()).decode()}")
+    spelled = random.choice((name, name, name[:1].upper() + name[1:], name.upper()))
+    return f"{spelled}: {text}\n"
+
+
+def _kustomization(random: Random, resources: list[str], hostile: str) -> bytes:
+    sound = "" if hostile.startswith("resources") else f"resources: {odd.as_json(resources).decode()}\n"
+    data = f"{hostile}{sound}".encode()
     return (
         odd.bent(random, data, [b"!!binary ", b"&a ", b"*a", b"<<: *a", b"---\n", b"\0"])
-        if random.random() < 0.15
+        if random.random() < 0.1
         else data
     )
 

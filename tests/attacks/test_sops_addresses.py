@@ -1,0 +1,200 @@
+"""An encrypted file says itself who holds its keys: sops asks nobody near the app for them, and runs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from fluxless import addresses
+from fluxless.process import Limits, ProcessProblem
+from fluxless.render import sops
+from fluxless.render.keys import Keys
+from fluxless.render.sops import DecryptionFailed, decrypt
+from tests.support.tls import Authority
+
+VALUE = (
+    "ENC[AES256_GCM,data:AAAA,iv:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,tag:AAAAAAAAAAAAAAAAAAAAAA==,type:str]"
+)
+TOKEN = Keys.of_secret({"sops.vault-token": b"token"}, "n/s")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def neighbour() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Something that listens near the app, and what it was sent; it answers as a vault does."""
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        body = json.dumps({"data": {"plaintext": base64.b64encode(bytes(32)).decode()}}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], heard
+    server.close()
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """As the app is without settings: nothing on its own machine."""
+    before = addresses.use(addresses.AddressPolicy())
+    yield
+    addresses.use(before)
+
+
+@pytest.fixture
+def lenient() -> Iterator[None]:
+    """As an app whose setting allows its own machine."""
+    before = addresses.use(addresses.AddressPolicy.of("127.0.0.0/8", {}))
+    yield
+    addresses.use(before)
+
+
+def document(**keys: Any) -> bytes:
+    about = {"lastmodified": "2026-01-01T00:00:00Z", "mac": VALUE, "version": "3.9.0"}
+    return json.dumps({"a": VALUE, "sops": {**about, **keys}}).encode()
+
+
+def vault(address: str) -> dict[str, Any]:
+    entry = {"vault_address": address, "engine_path": "host", "key_name": "keys", "enc": "vault:v1:AAAA"}
+    return {"hc_vault": [{**entry, "created_at": "2026-01-01T00:00:00Z"}]}
+
+
+@pytest.mark.parametrize("keys", [Keys(), TOKEN], ids=["without a token", "with a token"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_no_vault_is_asked_near_the_app(
+    neighbour: tuple[int, list[bytes]], strict: None, keys: Keys, host: str
+) -> None:
+    port, heard = neighbour
+    with pytest.raises(DecryptionFailed, match="is not allowed" if keys is TOKEN else "without a token"):
+        await decrypt(document(**vault(f"http://{host}:{port}/admin")), "json", keys, "x.json")
+    assert heard == []
+
+
+async def test_a_refused_address_is_named_with_what_lifts_it(neighbour: tuple[int, list[bytes]], strict: None) -> None:
+    port, _ = neighbour
+    with pytest.raises(DecryptionFailed, match=r"address 127\.0\.0\.1 is not allowed") as caught:
+        await decrypt(document(**vault(f"http://127.0.0.1:{port}")), "json", TOKEN, "x.json")
+    assert addresses.SETTING in caught.value.failures[0].next_step
+
+
+async def test_a_vault_whose_address_is_allowed_is_asked_with_the_token(
+    neighbour: tuple[int, list[bytes]], lenient: None
+) -> None:
+    port, heard = neighbour
+    with pytest.raises(DecryptionFailed, match="decrypt"):  # the key is not that of the value
+        await decrypt(document(**vault(f"http://127.0.0.1:{port}")), "json", TOKEN, "x.json")
+    assert heard[0].startswith(b"PUT /v1/host/decrypt/keys ")
+    assert b"X-Vault-Token: token" in heard[0].title().replace(b"Token: Token", b"Token: token")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stranger(
+    tmp_path: Path, neighbour: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[bytes]]:
+    """Every host of the internet, by the app's own proxy: it answers that the vault is near the app. What it heard."""
+    authority, heard = Authority(tmp_path), []
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    where = f"http://127.0.0.1:{neighbour[0]}/admin"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readline())
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 307 Away\r\nLocation: {where}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+
+    hosts = ("evil.example", "keys.vault.azure.net")
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=authority.server_context(names=hosts))
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        there, back = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await source.read(65536):
+                    sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    yield heard
+    proxy.close()
+    server.close()
+
+
+def azure(host: str) -> dict[str, Any]:
+    entry = {"vault_url": f"https://{host}", "name": "k", "version": "1", "enc": "AAAA"}
+    return {"azure_kv": [{**entry, "created_at": "2026-01-01T00:00:00Z"}]}
+
+
+async def test_a_key_vault_is_a_key_vault_and_leads_nowhere_else(
+    neighbour: tuple[int, list[bytes]], stranger: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Go's HTTP follows what a host answers, and goes by no proxy to 127.0.0.1."""
+    monkeypatch.setattr(sops, "SOPS_TIME", 3)  # the SDK tries for nine seconds
+    with pytest.raises(DecryptionFailed, match=r"evil\.example is not allowed"):
+        await decrypt(document(**azure("evil.example")), "json", Keys(), "x.json")
+    assert (stranger, neighbour[1]) == ([], [])
+
+
+def test_a_credential_of_google_names_no_address() -> None:
+    said = {
+        "type": "service_account",
+        "private_key": "k",
+        "client_email": "e",
+        "token_uri": "http://127.0.0.1:7071/admin",
+    }
+    keys = Keys.of_secret({"sops.gcp-kms": json.dumps(said).encode()}, "n/s")
+    assert "127.0.0.1" not in dict(keys.environment)["GOOGLE_CREDENTIALS"]
+
+
+async def test_sops_finds_no_program_and_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = tmp_path / "ran"
+    for name in ("age-plugin-x", "gpg", "gpg-agent"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho $0 >> {ran}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    entries = {"pgp": [{"fp": "A" * 40, "enc": "x", "created_at": "2026-01-01T00:00:00Z"}]}
+    with pytest.raises(DecryptionFailed):
+        await decrypt(document(**entries), "json", Keys(age=PLUGIN), "x.json")
+    assert not ran.exists()
+
+
+PLUGIN = "AGE-PLUGIN-X-1Q9QQQQQQQQQQ"
+
+
+async def test_a_file_with_more_keys_than_anybody_has_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sops, "LIMITS", Limits(sops.LIMITS.memory, 1, sops.LIMITS.file))
+    monkeypatch.setattr(sops, "SOPS_TIME", 5)
+    groups = [{"age": [{"recipient": "age1x", "enc": "x" * 300}] * 2000} for _ in range(5)]
+    with pytest.raises((DecryptionFailed, ProcessProblem)):
+        await decrypt(document(key_groups=groups, shamir_threshold=5), "json", Keys(), "x.json")
+
+
+async def test_an_alias_bomb_ends() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with pytest.raises((DecryptionFailed, ProcessProblem)):
+        await decrypt(
+            "\n".join([*lines, f"sops: {json.dumps(json.loads(document())['sops'])}"]).encode(),
+            "yaml",
+            Keys(),
+            "x.yaml",
+        )
