@@ -38,7 +38,9 @@ OUTSIDE = {
     "component/kustomization.yaml": "kind: Component\nresources: [../canary.yaml]\n",
     "transformer.yaml": f"apiVersion: builtin\nkind: NamespaceTransformer\nmetadata: {{name: {CANARY}}}\n",
     "configuration.yaml": f"namePrefix: [{{path: {CANARY}}}]\nnamespace: {CANARY}\n",
-    "replacement.yaml": f"- source: {{kind: ConfigMap, name: {CANARY}}}\n",
+    "merge.yaml": config_map("a", CANARY),
+    "replacement.yaml": f"- source: {{kind: ConfigMap, name: a, fieldPath: data.{CANARY}}}\n"
+    "  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.value]}]\n",
     "generator.yaml": f"apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {{name: g}}\n"
     f"name: g\nliterals: [stolen={CANARY}]\n",
 }
@@ -144,7 +146,7 @@ FIELDS = {
     "generators": "[{way}/generator.yaml]",
     "transformers": "[{way}/transformer.yaml]",
     "validators": "[{way}/transformer.yaml]",
-    "patchesStrategicMerge": "[{way}/canary.yaml]",
+    "patchesStrategicMerge": "[{way}/merge.yaml]",
     "patchesJson6902": "[{path: {way}/patch.yaml, target: {version: v1, kind: ConfigMap, name: a}}]",
     "patches": "[{path: {way}/patch.yaml, target: {kind: ConfigMap}}]",
     "replacements": "[{path: {way}/replacement.yaml}]",
