@@ -19,6 +19,8 @@ from fluxless.fair_slots import FairSlots
 from fluxless.limits import PROCESS_SLOTS
 
 _slots = FairSlots(PROCESS_SLOTS)
+NICE = 10
+"""Of what we start: the worker itself, which all tenants share, goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ async def _run(
     except OSError as error:
         raise ProcessProblem(f"{name} cannot be started: {error.strerror}") from error
     try:
+        _behind(process.pid)
         if limits is not None:
             _bound(process.pid, limits)
         async with asyncio.timeout(timeout):
@@ -110,6 +113,12 @@ async def _run(
     if limits is not None and code != 0:
         _explain(name, code, stderr, limits)
     return Finished(code, stdout, stderr)
+
+
+def _behind(pid: int) -> None:
+    """Builds must not keep the worker itself from its work."""
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
 
 
 def _bound(pid: int, limits: Limits) -> None:
@@ -196,6 +205,7 @@ class Conversation:
             raise ProcessProblem(f"{Path(argv[0]).name} cannot be started: {error.strerror}") from error
         finally:
             theirs.close()
+        _behind(self._process.pid)
 
     @property
     def alive(self) -> bool:

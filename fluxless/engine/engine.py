@@ -113,12 +113,11 @@ class Engine:
         pause = min(PLAN_SHARE * cost, LONGEST_PACE) - (time.monotonic() - ended)
         if pause > 0:
             await asyncio.sleep(pause)
-        began = time.monotonic()
+        began = time.thread_time()
         try:
             yield
         finally:
-            now = time.monotonic()
-            self._planned[name] = (now - began, now)
+            self._planned[name] = (time.thread_time() - began, time.monotonic())
 
     async def _plan(
         self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool

@@ -42,23 +42,52 @@ class Tree:
         self._entries: dict[str, tuple[Any, Any, bool]] = {}
         self._names = 0
         self.submodules: dict[str, str] = {}
-        stack: list[tuple[str, Any, int]] = [("", tree.id, 1)]
-        seen = 0
+        folders = self._measured(repository, tree.id)
+        stack: list[tuple[str, Any]] = [("", tree.id)]
         while stack:
-            folder, identifier, depth = stack.pop()
-            if depth > TREE_DEPTH:
-                raise self._too_large(f"folders are deeper than {TREE_DEPTH}")
-            for entry in small_object(repository, identifier, shown):
+            folder, identifier = stack.pop()
+            for entry in folders[identifier]:
                 path = f"{folder}/{entry.name}" if folder else str(entry.name)
-                seen += 1
-                self._names += len(path)
-                self._check(seen)
                 if entry.filemode == _FOLDER:
-                    stack.append((path, entry.id, depth + 1))
+                    stack.append((path, entry.id))
                 elif entry.filemode in _FILES:  # symbolic links are left out (SC-9)
                     self._entries[path] = (repository, entry.id, entry.filemode == _EXECUTABLE)
                 elif entry.filemode == _LINK:
                     self.submodules[path] = str(entry.id)
+
+    def _measured(self, repository: Any, root: Any) -> dict[Any, list[Any]]:
+        """The entries of each folder that there is, once it is known what all of them amount to: each is looked at
+        once, however often it is named.
+        """
+        folders: dict[Any, list[Any]] = {}
+        size: dict[Any, tuple[int, int]] = {}
+        """Of all that is below a folder: the entries, and the bytes of their paths."""
+        seen = 0
+
+        def entered(identifier: Any) -> tuple[Any, Iterator[Any]]:
+            nonlocal seen
+            entries = folders[identifier] = list(small_object(repository, identifier, self._shown))
+            seen += len(entries)
+            self._check(seen)
+            return identifier, iter([entry for entry in entries if entry.filemode == _FOLDER])
+
+        way = [entered(root)]
+        while way:
+            identifier, inner = way[-1]
+            if (folder := next((entry for entry in inner if entry.id not in size), None)) is not None:
+                way.append(entered(folder.id))
+                if len(way) > TREE_DEPTH:
+                    raise self._too_large(f"folders are deeper than {TREE_DEPTH}")
+                continue
+            way.pop()
+            count, self._names = len(folders[identifier]), 0
+            for entry in folders[identifier]:
+                below = size.get(entry.id, (0, 0)) if entry.filemode == _FOLDER else (0, 0)
+                count += below[0]
+                self._names += len(entry.name) + below[1] + below[0] * (len(entry.name) + 1)
+            size[identifier] = count, self._names
+            self._check(count)
+        return folders
 
     def _check(self, entries: int) -> None:
         if entries > TREE_ENTRIES:

@@ -123,7 +123,7 @@ ATTEMPTS = {
                 }
             ]
         },
-        "/keys' not found",
+        "/keys' cannot be read by",
     ),
     "path-outside": ({"a.yaml": config_map("a")}, {"path": "../.."}, "leaves the artifact"),
 }

@@ -361,7 +361,7 @@ async def test_100_megabytes_and_5000_files_pass(flux: Flux, repo: Repo, tmp_pat
 async def test_a_file_beyond_the_limit_is_refused_by_name(
     flux: Flux, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluxless.git.tree.MAX_FILE", 1024)
+    monkeypatch.setattr("fluxless.git.tree.ARCHIVE_FILE", 1024)
     repo.push({"a.yaml": config_map("a"), "large.bin": "x" * 2048})
     await flux.source(repo)
     await flux.run(patience=0.2)
