@@ -26,7 +26,7 @@ from fluxless.apply.order import rank, sort_key, stage_of
 from fluxless.apply.owner import Owner, hands_off, owner_labels
 from fluxless.apply.record import AppliedRecord, Entry
 from fluxless.apply.resolve import defined_kinds, resolve
-from fluxless.apply.stage import Item, Stage, StageProblem
+from fluxless.apply.stage import Fence, Item, Stage, StageProblem
 from fluxless.apply.states import State
 from fluxless.kube.client import Cluster
 from fluxless.kube.resource import Resource
@@ -99,23 +99,24 @@ async def apply_set(
     force: bool = False,
     ignore: Sequence[Rule] = (),
     salt: str = "",
-    before_create: Callable[[Inventory], Awaitable[None]] | None = None,
+    before_write: Callable[[Inventory], Awaitable[None]],
+    fence: Fence,
     custom_stage: Collection[tuple[str, str]] = (),
     leave_drift: bool = False,
     awaited: bool = False,
 ) -> Applied:
     """Apply the whole set, or say everything that is wrong with its first bad stage.
 
-    `salt` goes into the digests of the record (see `rendered_digest`). `before_create` gets the objects that may come
-    to exist, before the first of them does. With `leave_drift`, objects whose manifest is the old one are reported
-    instead of applied; `awaited` as in `drift.compare`. Raises `StageProblem`, or another `ApiProblem` when the
-    cluster does not answer.
+    `salt` goes into the digests of the record (see `rendered_digest`). `before_write` gets the objects that may come
+    to exist, before the first write; `fence` is asked before each. With `leave_drift`, objects whose manifest is the
+    old one are reported instead of applied; `awaited` as in `drift.compare`. Raises `StageProblem`, another
+    `ApiProblem` when the cluster does not answer, and what `fence` raises.
     """
     ordered = sorted(manifests, key=lambda manifest: sort_key(identify(manifest.object)))
     stages: dict[order.Stage, list[Manifest]] = defaultdict(list)
     for manifest in ordered:
         stages[stage_of(manifest.object, custom_stage)].append(manifest)
-    announce = _Announcement(before_create, previous, ordered)
+    announce = _Announcement(before_write, previous, ordered)
     defined = defined_kinds(ordered)
     items: list[Item] = []
     try:
@@ -123,10 +124,11 @@ async def apply_set(
             stage, failures = await resolve(cluster, stages[number], defined, salt)
             items += stage
             await _leave_out(census, stage, previous, awaited)
-            failures += await Stage(census, stage, force=force, ignore=ignore, leave_drift=leave_drift).validate()
+            checked = Stage(census, stage, force=force, fence=fence, ignore=ignore, leave_drift=leave_drift)
+            failures += await checked.validate()
             if failures:
                 raise StageProblem(failures)
-            await _write(census, stage, force, announce)
+            await _write(census, stage, force, fence, announce)
             if number.waits:
                 await _await_ready(cluster, stage)
     except StageProblem as problem:
@@ -135,7 +137,7 @@ async def apply_set(
     return _applied(census, items, owner, previous)
 
 
-async def _write(census: Census, stage: list[Item], force: bool, announce: _Announcement) -> None:
+async def _write(census: Census, stage: list[Item], force: bool, fence: Fence, announce: _Announcement) -> None:
     """Write a validated stage rank by rank."""
     if any(not item.action for item in stage):
         await announce()
@@ -143,7 +145,7 @@ async def _write(census: Census, stage: list[Item], force: bool, announce: _Anno
     for item in stage:
         ranks[rank(identify(item.object))[0]].append(item)
     for _, same in sorted(ranks.items()):
-        await Stage(census, same, force=force).write()
+        await Stage(census, same, force=force, fence=fence).write()
 
 
 class _Announcement:
@@ -151,11 +153,11 @@ class _Announcement:
 
     def __init__(
         self,
-        tell: Callable[[Inventory], Awaitable[None]] | None,
+        tell: Callable[[Inventory], Awaitable[None]],
         previous: AppliedRecord,
         manifests: Iterable[Manifest],
     ) -> None:
-        self._tell = tell
+        self._tell: Callable[[Inventory], Awaitable[None]] | None = tell
         self._new = {
             id_: version_of(manifest.object["apiVersion"])
             for manifest in manifests
@@ -164,7 +166,7 @@ class _Announcement:
 
     async def __call__(self) -> None:
         tell, self._tell = self._tell, None
-        if tell is not None and self._new:
+        if tell is not None:
             await tell(self._new)
 
 

@@ -20,7 +20,7 @@ from fluxless.apply.objects import KubeObject, Manifest, group_of, identify, obj
 from fluxless.apply.order import sort_key
 from fluxless.apply.owner import Owner, hands_off, keeps
 from fluxless.apply.resolve import defined_kinds, resolve_one
-from fluxless.apply.stage import Item, Stage
+from fluxless.apply.stage import Item, Stage, looking
 from fluxless.kube.errors import NoSuchKind
 
 _NO_NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
@@ -65,7 +65,7 @@ async def preview(
             return _created(manifest) if _kind(manifest.object) in new_kinds else found
         if hands_off(found.object):
             return _planned(found, "skipped")
-        failures = await Stage(census, [found], force=force, ignore=ignore).validate()
+        failures = await Stage(census, [found], force=force, fence=looking, ignore=ignore).validate()
         if not failures:
             return await _compared(census, found)
         missing = _NO_NAMESPACE.search(failures[0].message)

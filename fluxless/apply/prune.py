@@ -14,6 +14,7 @@ from fluxless.apply.many import each
 from fluxless.apply.objects import KubeObject, ObjectId, parse_id
 from fluxless.apply.order import rank, sort_key
 from fluxless.apply.owner import Owner, keeps
+from fluxless.apply.stage import Fence
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem, Conflict, NoSuchKind, Unreachable
 
@@ -35,10 +36,14 @@ class Pruned:
         return [*((subject, "deleted") for subject in self.deleted), *((subject, "skipped") for subject in self.kept)]
 
 
-async def prune(cluster: Cluster, census: Census, inventory: Mapping[str, str], *, owner: Owner) -> Pruned:
-    """Delete the inventory's objects, one rank after the other in reverse order of application.
+async def prune(
+    cluster: Cluster, census: Census, inventory: Mapping[str, str], *, owner: Owner, fence: Fence
+) -> Pruned:
+    """Delete the inventory's objects, one rank after the other in reverse order of application; `fence` is asked before
+    each.
 
-    Objects of somebody else, and those that ask to be kept, stay and leave the inventory. Raises `Unreachable`.
+    Objects of somebody else, and those that ask to be kept, stay and leave the inventory. Raises `Unreachable`, and
+    what `fence` raises.
     """
     result = Pruned()
     ids = sorted(((parse_id(id_), id_) for id_ in inventory), key=lambda pair: sort_key(pair[0]), reverse=True)
@@ -46,7 +51,7 @@ async def prune(cluster: Cluster, census: Census, inventory: Mapping[str, str], 
     async def one(pair: tuple[ObjectId, str]) -> None:
         parsed, id_ = pair
         try:
-            deleted = await _delete(cluster, census, parsed, type_of(id_, inventory[id_]), owner)
+            deleted = await _delete(cluster, census, parsed, type_of(id_, inventory[id_]), owner, fence)
             if deleted is not None:
                 (result.deleted if deleted else result.kept).append(parsed.subject)
         except Unreachable:
@@ -60,7 +65,9 @@ async def prune(cluster: Cluster, census: Census, inventory: Mapping[str, str], 
     return result
 
 
-async def _delete(cluster: Cluster, census: Census, id_: ObjectId, kind: tuple[str, str], owner: Owner) -> bool | None:
+async def _delete(
+    cluster: Cluster, census: Census, id_: ObjectId, kind: tuple[str, str], owner: Owner, fence: Fence
+) -> bool | None:
     """True when it was deleted, False when it stays, None when there is nothing to delete."""
     try:
         resource = await cluster.resource(*kind)
@@ -72,6 +79,7 @@ async def _delete(cluster: Cluster, census: Census, id_: ObjectId, kind: tuple[s
             return None
         if not owner.owns(live) or keeps(live):
             return False
+        await fence()
         try:
             deleted = await cluster.delete(resource, id_.name, id_.namespace, uid=live["metadata"]["uid"])
         except Conflict:  # recreated by somebody since we looked

@@ -28,6 +28,14 @@ GONE_WITHIN = 60.0
 """Seconds that an object may take to go before it is recreated."""
 
 
+Fence = Callable[[], Awaitable[None]]
+"""Asked before each request that changes an object: it raises when somebody else has taken over."""
+
+
+async def looking() -> None:
+    """The fence of one who only looks."""
+
+
 @dataclass(slots=True)
 class Item:
     """One object on its way: the manifest, its resource, and what the dry-run and the apply came to."""
@@ -72,7 +80,7 @@ class StageProblem(Problem):
 class Stage:
     """The changed objects of one stage. `force` allows to recreate all of them (KC-25).
 
-    With `leave_drift` an object that somebody else has changed is only looked at.
+    `fence` is asked before each write. With `leave_drift` an object that somebody else has changed is only looked at.
     """
 
     def __init__(
@@ -81,9 +89,11 @@ class Stage:
         items: list[Item],
         *,
         force: bool,
+        fence: Fence,
         ignore: Sequence[Rule] = (),
         leave_drift: bool = False,
     ) -> None:
+        self._fence = fence
         self._ignore = ignore
         self._leave_drift = leave_drift
         self._census = census
@@ -162,11 +172,13 @@ class Stage:
 
     async def _write(self, item: Item) -> None:
         before = item.live or {}
+        await self._fence()
         if item.recreate:
             await self._remove(item, before)
             before = {}
         elif _exists(before) and fields.to_take_over(before, self._census.managers):
             await self._take_over(item)
+        await self._fence()
         item.live = await self._apply(item)
         version = before["metadata"].get("resourceVersion") if _exists(before) else ""
         same = version == item.live["metadata"].get("resourceVersion")

@@ -22,7 +22,6 @@ from fluxless.apply.order import sort_key
 from fluxless.apply.owner import HELM_GROUP, hands_off
 from fluxless.apply.record import Entry
 from fluxless.helm.book import full
-from fluxless.helm.lease import held
 from fluxless.helm.objects import objects_of, record_of
 from fluxless.helm.records import read_records
 from fluxless.helm.release import Release
@@ -31,6 +30,7 @@ from fluxless.kube.errors import ApiProblem, Unreachable
 from fluxless.reconcile import drift_history
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.events import Event
+from fluxless.reconcile.lease import held
 
 CONDITION = "Drifted"
 STATE_ERROR = "StateError"
@@ -54,7 +54,7 @@ async def check_drift(run: HelmReleaseRun) -> None:
         return
     suspects = None if run.did else await _suspects(run)
     if suspects is not None:
-        async with held(run):
+        async with held(run, run.services.settings.release_lease):
             await _examine(run, suspects, correct=mode == "enabled")
         return
     _mark_none(run)

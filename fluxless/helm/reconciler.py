@@ -9,7 +9,6 @@ from __future__ import annotations
 from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.drift import check_drift
-from fluxless.helm.lease import held
 from fluxless.helm.memory import Memory
 from fluxless.helm.moves import uninstall_known
 from fluxless.helm.recognise import recognise
@@ -20,6 +19,7 @@ from fluxless.helm.state import retry_interval
 from fluxless.helm.turns import turn
 from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.interval import jittered
+from fluxless.reconcile.lease import held
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
 from fluxless.reconcile.records import drift_name, read_state
@@ -41,7 +41,7 @@ class HelmReleaseController:
         released = run.history or run.memory.made
         if not run.spec.get("suspend") and released and await account_exists(run):
             await open_target(run)
-            async with turn(), held(run):
+            async with turn(), held(run, run.services.settings.release_lease):
                 await uninstall_known(run)
         await remove_chart(run)
         await run.services.store.delete(run.memory_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from fluxless.api import reasons
 from fluxless.api.kinds import Kind
@@ -20,6 +20,7 @@ from fluxless.helm.release import Release
 from fluxless.helm.state import Wanted
 from fluxless.helm.turns import Turn
 from fluxless.reconcile.interval import seconds
+from fluxless.reconcile.lease import Lease
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import applied_name, write_json
 from fluxless.reconcile.services import Services
@@ -34,22 +35,6 @@ MANAGER = "helm-controller"
 """Flux's field manager."""
 
 
-class Right(Protocol):
-    """A lease (`lease.py`)."""
-
-    def closed(self) -> str:
-        """Why nothing may be changed any more."""
-        ...
-
-    def check(self) -> None:
-        """Raises when nothing may be changed any more."""
-        ...
-
-    async def write(self) -> None:
-        """Keep the memory."""
-        ...
-
-
 class HelmReleaseRun(TargetRun):
     """The state of the step; every field is set by the phase named beside it."""
 
@@ -60,7 +45,7 @@ class HelmReleaseRun(TargetRun):
         self.owner = Owner(self.ref.name, self.ref.namespace, HELM_GROUP)
         self.memory = Memory()  # recall
         self.etag: str | None = None  # recall: of the memory
-        self.lease: Right | None = None
+        self.lease: Lease | None = None
         """While this step may change the release."""
         self.turn = Turn()
         """While Helm may compute."""
@@ -186,6 +171,16 @@ class HelmReleaseRun(TargetRun):
     def memory_name(self) -> str:
         """The blob of the memory."""
         return applied_name(self.cluster.name, self.ref)
+
+    @property
+    def turns(self) -> Memory:
+        """What the lease is in."""
+        return self.memory
+
+    @property
+    def changed_by_lease(self) -> str:
+        """What only one worker changes."""
+        return f"release {self.namespace}/{self.release_name}"
 
     async def save_memory(self) -> None:
         """Keep what later steps need. Raises `StoreUnavailable`; when another worker has written it, `Waiting` or

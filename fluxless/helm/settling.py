@@ -12,7 +12,6 @@ from fluxless.helm.acting import RELEASING, act
 from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, chart, failed_text, full, handled, named, observe
 from fluxless.helm.exhausted import exhausted, may_try_again, no_target
 from fluxless.helm.health import await_health
-from fluxless.helm.lease import held
 from fluxless.helm.moves import leave_old_target
 from fluxless.helm.objects import note_objects
 from fluxless.helm.post import observed
@@ -37,6 +36,7 @@ from fluxless.helm.turns import turn
 from fluxless.helm.values import digest
 from fluxless.reconcile.errors import Transient, Waiting
 from fluxless.reconcile.events import Event
+from fluxless.reconcile.lease import held
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.status import FORCE_ANNOTATION, RESET_ANNOTATION
 
@@ -50,7 +50,7 @@ async def release(run: HelmReleaseRun) -> Outcome | None:
     """Determine and act, alone. Released, Remediated; Stalled RetriesExceeded, MissingRollbackTarget."""
     if run.settled:
         return None
-    async with turn() as run.turn, held(run):
+    async with turn() as run.turn, held(run, run.services.settings.release_lease):
         _forget_failures(run)
         await leave_old_target(run)
         outcome = await _settle(run)

@@ -37,8 +37,10 @@ async def prune(run: KustomizationRun) -> None:
     )
     if hold:
         pruned = Pruned(survivors=set(left), failures=[Failure(FailureClass.VALIDATION, hold, str(run.ref))])
+    elif left:
+        pruned = await prune_objects(run.target, run.census, left, owner=run.owner, fence=run.fence)
     else:
-        pruned = await prune_objects(run.target, run.census, left, owner=run.owner) if left else Pruned()
+        pruned = Pruned()
     # What has moved stays known until its labels say the new owner; then it is not ours to delete, and is forgotten.
     pending = restrict(dropped, pruned.survivors | taken.keys())
     run.status.set(inventory=write(union(wanted, pending)))
@@ -48,7 +50,8 @@ async def prune(run: KustomizationRun) -> None:
         run.tell(Event("Normal", reasons.PROGRESSING, text, run.revisions))
     record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
     same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on
-    run.memory = Memory(record, run.memory.checking_since if same else None, run.build.floating)
+    since = run.memory.checking_since if same else None
+    run.memory = Memory(record, since, run.build.floating, run.memory.token)
     await run.save_memory()
     if pruned.failures:
         reason = reasons.PRUNE_HELD if hold else reasons.PRUNE_FAILED

@@ -24,7 +24,7 @@ POLL = 2.0
 
 async def finalize(run: KustomizationRun) -> Outcome:
     """Delete what the policy says and wait if it says so; GONE releases the object. Raises `Problem`."""
-    run.memory, _ = await read_state(run.services.store, run.memory_name, Memory.from_json)
+    run.memory, run.etag = await read_state(run.services.store, run.memory_name, Memory.from_json)
     inventory = union(run.old_inventory, run.memory.applied.pending)
     if _deletes(run) and inventory and not await account_exists(run):
         left = "\n".join(parse_id(id_).subject for id_ in inventory)
@@ -33,8 +33,9 @@ async def finalize(run: KustomizationRun) -> Outcome:
     elif _deletes(run) and inventory:
         await open_target(run)
         inventory = restrict(inventory, inventory.keys() - (await moved(run, inventory)).keys())
-        pruned = await prune(run.target, run.census, inventory, owner=run.owner)
+        pruned = await prune(run.target, run.census, inventory, owner=run.owner, fence=run.fence)
         _tell(run, pruned)
+        await run.step_back()
         if pruned.failures:
             raise Transient(reasons.PRUNE_FAILED, pruned.failures)
         if run.spec.get("deletionPolicy") == "WaitForTermination":

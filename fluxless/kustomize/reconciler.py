@@ -27,7 +27,7 @@ from fluxless.kustomize.health import check_health
 from fluxless.kustomize.inputs import read_variables
 from fluxless.kustomize.keyring import read_keys
 from fluxless.kustomize.run import KustomizationRun, Memory
-from fluxless.reconcile.errors import Stalled, Transient
+from fluxless.reconcile.errors import Ended, Stalled, Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.judgement import judge_by
@@ -94,7 +94,7 @@ async def read_expressions(run: KustomizationRun) -> None:
 
 async def recall(run: KustomizationRun) -> None:
     """Read what is remembered of the last apply. Sets no condition."""
-    run.memory, _ = await read_state(run.services.store, run.memory_name, Memory.from_json)
+    run.memory, run.etag = await read_state(run.services.store, run.memory_name, Memory.from_json)
 
 
 async def detect_drift(run: KustomizationRun) -> None:
@@ -137,14 +137,16 @@ async def apply(run: KustomizationRun) -> None:
             force=bool(run.spec.get("force")),
             ignore=_ignore_rules(run),
             salt=run.salt,
-            before_create=lambda inventory: _write_ahead(run, inventory),
+            before_write=lambda inventory: _write_ahead(run, inventory),
+            fence=run.fence,
             custom_stage=run.services.settings.custom_stage_kinds,
             leave_drift=reports(run),
             awaited=run.drifted is not None and run.memory.checking_since is not None,
         )
-    except Stalled:
+    except Ended:
         raise
     except Problem as problem:
+        await run.step_back()
         run.status.remember(run.inputs, reasons.RECONCILIATION_FAILED, run.seconds(), run.revisions)
         if isinstance(problem, StageProblem):
             _tell_changes(run, problem.done)  # earlier stages are in the cluster all the same
@@ -175,9 +177,11 @@ def _ignore_rules(run: KustomizationRun) -> list[Rule]:
 
 
 async def _write_ahead(run: KustomizationRun, inventory: Inventory) -> None:
-    """Before the first write: after a crash, what may be in the cluster is known although no inventory names it."""
+    """Before the first write: after a crash, what may be in the cluster is known although no inventory names it. By the
+    same request this worker takes its turn.
+    """
     run.memory.applied = replace(run.memory.applied, pending=union(run.memory.applied.pending, inventory))
-    await run.save_memory()
+    await run.fence()
 
 
 PHASES = (

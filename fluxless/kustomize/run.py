@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -14,9 +15,11 @@ from fluxless.api.kinds import Kind
 from fluxless.apply.inventory import Inventory, read
 from fluxless.apply.owner import Owner
 from fluxless.apply.record import AppliedRecord
-from fluxless.kept import number
+from fluxless.artifacts.store import PreconditionFailed
+from fluxless.kept import number, whole
 from fluxless.kustomize.build import Build
 from fluxless.reconcile.interval import seconds
+from fluxless.reconcile.lease import Lease, overtaken
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import applied_name, write_json
 from fluxless.reconcile.services import Services
@@ -37,17 +40,21 @@ class Memory:
     """What is kept of a Kustomization between steps, besides its status. Losing it costs one full apply.
 
     `checking_since` is when the health check that is under way began (seconds since the epoch); None when none is.
-    `floating` says that the objects depend on more than the inputs, so that every pass builds them anew.
+    `floating` says that the objects depend on more than the inputs, so that every pass builds them anew. `token` and
+    `until` are the lease (`reconcile/lease.py`).
     """
 
     applied: AppliedRecord = field(default_factory=AppliedRecord)
     checking_since: float | None = None
     floating: bool = False
+    token: int = 0
+    until: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is kept."""
         document = {"applied": self.applied.to_json(), "checkingSince": self.checking_since}
-        return document | ({"floating": True} if self.floating else {})
+        more = {"floating": self.floating, "token": self.token, "until": self.until}
+        return document | {name: value for name, value in more.items() if value}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Memory:
@@ -57,6 +64,8 @@ class Memory:
             AppliedRecord.from_json(document.get("applied")),
             None if since is None else number(since),
             document.get("floating") is True,
+            whole(document.get("token", 0)),
+            number(document.get("until", 0.0)),
         )
 
 
@@ -67,6 +76,9 @@ class KustomizationRun(TargetRun):
         super().__init__(kind, obj, survey, services)
         self.owner = Owner(self.ref.name, self.ref.namespace)
         self.memory = Memory()  # recall
+        self.etag: str | None = None  # recall: of the memory
+        self.lease: Lease | None = None  # apply, prune: while this step changes objects
+        self._taking = asyncio.Lock()
         self.artifact: dict[str, Any] = {}  # resolve_source
         self.variables: dict[str, str] = {}  # read_variables
         self.inputs = ""  # read_variables, read_keys
@@ -144,9 +156,49 @@ class KustomizationRun(TargetRun):
         """The blob of the memory."""
         return applied_name(self.cluster.name, self.ref)
 
+    @property
+    def turns(self) -> Memory:
+        """What the lease is in."""
+        return self.memory
+
+    @property
+    def changed_by_lease(self) -> str:
+        """What only one worker changes."""
+        return f"the objects of {self.ref}"
+
+    async def fence(self) -> None:
+        """Before each request that changes an object: one worker at a time does so, and a late one none. Raises
+        `Waiting`, `StoreUnavailable`.
+        """
+        async with self._taking:
+            if self.lease is None:
+                lease = Lease(self, self.services.settings.apply_lease)
+                await lease.take()
+                self.lease = lease
+        await self.lease.keep()
+
+    async def step_back(self) -> None:
+        """After a failure: the next worker need not wait until the lease is over."""
+        if self.lease is not None:
+            await self.lease.give_back()
+            self.lease = None
+
     async def save_memory(self) -> None:
-        """Keep what later steps need. Raises `StoreUnavailable`."""
-        await write_json(self.services.store, self.memory_name, self.memory.to_json())
+        """Keep what later steps need; the lease ends. Raises `StoreUnavailable`, and `Waiting` when another worker has
+        written it.
+        """
+        self.memory.until, self.lease = 0.0, None
+        try:
+            await self.write_memory()
+        except PreconditionFailed:
+            raise overtaken(self) from None
+
+    async def write_memory(self) -> None:
+        """Over what was read or written before. Raises `PreconditionFailed`, `StoreUnavailable`."""
+        document, etag = self.memory.to_json(), self.etag
+        self.etag = await write_json(
+            self.services.store, self.memory_name, document, if_match=etag, only_if_absent=etag is None
+        )
 
     def notable(self, outcome: Outcome) -> bool:
         """Whether the run record is worth keeping: something was done, went wrong or came to its end."""

@@ -44,6 +44,9 @@ class Run:
         self.revision = ""
         self.ended: Ended | None = None
         self._writing = asyncio.Lock()
+        self._version = ""
+        self._stored: dict[str, Any] = obj.get("status") or {}
+        """The status as the API server has it, as far as this step knows."""
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -92,19 +95,37 @@ class Run:
             if not changes:
                 return
             draft = self.status.snapshot()
-            resource = await self.cluster.resource(self.kind.api_version, self.kind.kind)
+            written = await self._patch_status(changes)
+            if written is None:
+                return  # deleted meanwhile: there is nobody left to tell
+            self._version, self._stored = written["metadata"]["resourceVersion"], written.get("status") or {}
+            self.status.wrote(draft)
+
+    async def _patch_status(self, changes: dict[str, Any]) -> dict[str, Any] | None:
+        """Over the status that this step has read or written itself: what another worker says of the object meanwhile
+        is newer. The answer, or None when the object is gone. Raises `Conflict` or another `ApiProblem`.
+        """
+        resource = await self.cluster.resource(self.kind.api_version, self.kind.kind)
+        version, again = self._version or self.obj["metadata"].get("resourceVersion", ""), True
+        while True:
             try:
-                await self.cluster.patch(
+                return await self.cluster.patch(
                     resource,
                     self.ref.name,
                     self.ref.namespace,
-                    body={"status": changes},
+                    body={"metadata": {"resourceVersion": version}, "status": changes},
                     subresource="status",
                     manager=self.kind.status_manager,
                 )
             except NotFound:
-                return  # deleted meanwhile: there is nobody left to tell
-            self.status.wrote(draft)
+                return None
+            except Conflict:
+                fresh = await self.cluster.get(resource, self.ref.name, self.ref.namespace)
+                if fresh is None:
+                    return None
+                if not again or (fresh.get("status") or {}) != self._stored:
+                    raise
+                version, again = fresh["metadata"]["resourceVersion"], False  # its user has changed something else
 
     async def send_events(self) -> None:
         """Send what was queued, in order of time but at once."""
@@ -124,7 +145,7 @@ class Run:
 
     async def _set_finalizers(self, finalizers: list[str]) -> None:
         resource = await self.cluster.resource(self.kind.api_version, self.kind.kind)
-        metadata = self.obj["metadata"]
+        metadata, self._version = self.obj["metadata"], ""
         body = {"metadata": {"finalizers": finalizers, "resourceVersion": metadata["resourceVersion"]}}
         try:
             self.obj = await self.cluster.patch(

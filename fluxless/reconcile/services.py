@@ -57,6 +57,8 @@ class Settings:
     """A storm of pushes costs a fetch in so many seconds."""
     release_lease: float = 30.0
     """How long nobody else touches a Helm release whose worker is not heard of any more."""
+    apply_lease: float = 10.0
+    """How long nobody else applies or prunes for a Kustomization whose worker is not heard of any more."""
     retry_exhausted: float = 0.0
     """The longest pause after which a release whose retries are exhausted is tried again; 0 leaves it, as Flux does."""
     helm_gates: frozenset[str] = frozenset()

@@ -1,9 +1,8 @@
-"""One worker at a time changes a release, and a worker that lost its turn changes nothing any more.
+"""One worker at a time changes what an object applies, and a worker that lost its turn changes nothing any more.
 
 The lease stands in the memory of the object: every write of it names the ETag of the one before, so that whoever took
-over is found out by the next write. `token` counts the turns. Within a turn the door refuses Helm's writes as soon as
-the lease was not renewed in time, whatever the reason: a worker that stood still may wake up long after another one
-has taken over.
+over is found out by the next write. `token` counts the turns. A worker that stood still may wake up long after another
+one has taken over: whoever changes anything asks before each request whether the lease is still good.
 """
 
 from __future__ import annotations
@@ -12,12 +11,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass
 from fluxless.artifacts.store import PreconditionFailed, StoreUnavailable
-from fluxless.helm.run import HelmReleaseRun
 from fluxless.reconcile.errors import Waiting
+from fluxless.reconcile.services import Services
+from fluxless.reconcile.world import Ref
 
 RENEWALS = 3
 """In the time of a lease."""
@@ -27,41 +28,91 @@ SOON = 1.0
 """Seconds until the next look when somebody else was faster."""
 
 
-class Lease:
-    """The turn of one step."""
+class Turns(Protocol):
+    """The part of a memory that a lease is in: how many turns there were, and until when the present one lasts (seconds
+    since the epoch).
+    """
 
-    def __init__(self, run: HelmReleaseRun) -> None:
+    token: int
+    until: float
+
+
+class Leased(Protocol):
+    """A run whose object one worker at a time may change."""
+
+    services: Services
+    ref: Ref
+    lease: Lease | None
+
+    @property
+    def turns(self) -> Turns:
+        """Its memory."""
+        ...
+
+    @property
+    def changed_by_lease(self) -> str:
+        """What only one worker changes, in words."""
+        ...
+
+    async def write_memory(self) -> None:
+        """Over what was read or written before. Raises `PreconditionFailed`, `StoreUnavailable`."""
+        ...
+
+
+def overtaken(run: Leased, seconds: float = SOON) -> Waiting:
+    """What a step ends with when another worker is at work on its object."""
+    failure = Failure(FailureClass.DEPENDENCY, f"another worker is at work on {run.changed_by_lease}", str(run.ref))
+    return Waiting(reasons.PROGRESSING, failure, retry_after=max(SOON, seconds), event=False, working=True)
+
+
+class Lease:
+    """The turn of one step, for so many seconds at a time."""
+
+    def __init__(self, run: Leased, seconds: float) -> None:
         self._run = run
-        self._seconds = run.services.settings.release_lease
+        self._seconds = seconds
         self._good_until = 0.0
         self._lost = False
         self._writing = asyncio.Lock()
+        self._renewing = asyncio.Lock()
         self._over = asyncio.Event()
 
     def closed(self) -> str:
         """Why nothing may be changed any more; empty while the lease is good."""
         if not self._lost and time.monotonic() < self._good_until:
             return ""
-        return f"the lease of release {self._run.namespace}/{self._run.release_name} has ended: another worker goes on"
+        return f"the lease of {self._run.changed_by_lease} has ended: another worker goes on"
 
     async def take(self) -> None:
         """Raises `Waiting` while another worker has it."""
-        memory, now = self._run.memory, self._run.services.clock()
+        memory, now = self._run.turns, self._run.services.clock()
         if memory.until > now:
-            raise self._waiting(memory.until - now)
+            raise overtaken(self._run, memory.until - now)
         memory.token += 1
         await self.write()
+
+    async def keep(self) -> None:
+        """Before a request that changes anything: renew it when a good part of its time is over. Raises `Waiting` when
+        another worker has taken over, `StoreUnavailable`.
+        """
+        if self._lost:
+            raise overtaken(self._run)
+        if time.monotonic() < self._good_until - self._seconds * (1 - 1 / RENEWALS):
+            return
+        async with self._renewing:
+            if time.monotonic() >= self._good_until - self._seconds * (1 - 1 / RENEWALS):
+                await self.write()
 
     async def write(self) -> None:
         """Keep the memory, and the lease for another while. Raises `Waiting` when it is lost, `StoreUnavailable`."""
         async with self._writing:
             began = time.monotonic()
-            self._run.memory.until = self._run.services.clock() + self._seconds
+            self._run.turns.until = self._run.services.clock() + self._seconds
             try:
                 await self._run.write_memory()
             except PreconditionFailed:
                 self._lost = True
-                raise self._waiting(SOON) from None
+                raise overtaken(self._run) from None
             self._good_until = began + self._seconds * MARGIN
 
     async def renew(self) -> None:
@@ -77,7 +128,7 @@ class Lease:
         """The next worker need not wait."""
         self._over.set()
         async with self._writing:
-            self._run.memory.until = 0.0
+            self._run.turns.until = 0.0
             with contextlib.suppress(PreconditionFailed, StoreUnavailable):
                 if not self._lost:
                     await self._run.write_memory()
@@ -85,19 +136,13 @@ class Lease:
     def check(self) -> None:
         """Before we change anything ourselves. Raises `Waiting`."""
         if self.closed():
-            raise self._waiting(SOON)
-
-    def _waiting(self, seconds: float) -> Waiting:
-        run = self._run
-        text = f"another worker is at work on release {run.namespace}/{run.release_name}"
-        failure = Failure(FailureClass.DEPENDENCY, text, str(run.ref))
-        return Waiting(reasons.PROGRESSING, failure, retry_after=max(SOON, seconds), event=False, working=True)
+            raise overtaken(self._run)
 
 
 @contextlib.asynccontextmanager
-async def held(run: HelmReleaseRun) -> AsyncIterator[None]:
+async def held(run: Leased, seconds: float) -> AsyncIterator[None]:
     """The lease, renewed while the context lasts. Raises `Waiting` when another worker has it."""
-    lease = Lease(run)
+    lease = Lease(run, seconds)
     await lease.take()
     run.lease = lease
     renewing = asyncio.create_task(lease.renew())
