@@ -20,6 +20,7 @@ check: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(PY) -m tools.crds --check
 	$(PY) -m tools.dashboard --check
+	$(PY) -m tools.limits --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
