@@ -82,6 +82,7 @@ ARCHIVE_FILE = _limit("ARCHIVE_FILE", 128 * MIB, "bytes", "one file of a commit"
 ARCHIVE_FILES = _limit("ARCHIVE_FILES", 250_000, "files", "an artifact or an archive")
 TAR_READ = _limit("TAR_READ", MIB, "bytes", "an extended header of an archive's entry")
 
+STORAGE_ANSWER = _limit("STORAGE_ANSWER", 64 * MIB, "bytes", "a page of a storage account's list, a part of an object")
 LISTING = _limit("LISTING", 16 * MIB, "bytes", "a page of the list of an S3 bucket")
 REFERENCES = _limit("REFERENCES", 64 * MIB, "bytes", "the branches and tags that a Git server names")
 REMOTE_FILE = _limit("REMOTE_FILE", 10 * MIB, "bytes", "a file that a kustomization names by its address")

@@ -111,6 +111,7 @@ def session(
     timeout: float,
     decompress: bool = True,
     own_proxy: bool = True,
+    response_class: type[aiohttp.ClientResponse] | None = None,
 ) -> aiohttp.ClientSession:
     """An HTTP session; `timeout` in seconds for one whole request. The caller closes it. Raises ValueError for TLS
     material that cannot be read. Without a proxy of its own it uses that of the environment, unless `own_proxy` says
@@ -129,6 +130,8 @@ def session(
         connector = Connector(ssl=context, limit=4, own_proxy=own_proxy and proxy is None)
         if proxy is not None:
             named["proxy"] = proxy.url
+    if response_class is not None:
+        named["response_class"] = response_class
     return aiohttp.ClientSession(
         connector=connector,
         headers=headers,

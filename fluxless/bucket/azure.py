@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from fluxless import limits
 from fluxless.addresses import refusal
 from fluxless.bucket.objects import LARGEST, MOST, BucketProblem, BucketRefused, too_large, too_many
-from fluxless.transport import Proxy, session
+from fluxless.transport import AnswerTooLarge, Proxy, session
 
 if TYPE_CHECKING:
     from azure.storage.blob.aio import ContainerClient
@@ -60,11 +61,12 @@ class AzureContainer:
 
         found: dict[str, str] = {}
         try:
-            async for blob in self._client.list_blobs(name_starts_with=prefix or None):
-                found[str(blob.name)] = _etag(blob.etag)
-                if len(found) > MOST:
-                    raise too_many(self._name)
-        except AzureError as error:
+            async with asyncio.timeout(limits.FETCH_SECONDS):
+                async for blob in self._client.list_blobs(name_starts_with=prefix or None):
+                    found[str(blob.name)] = _etag(blob.etag)
+                    if len(found) > MOST:
+                        raise too_many(self._name)
+        except (AzureError, AnswerTooLarge, TimeoutError) as error:
             raise self._problem(error) from error
         return found
 
@@ -73,18 +75,21 @@ class AzureContainer:
         from azure.core.exceptions import AzureError, ResourceNotFoundError
 
         try:
-            stream = await self._client.download_blob(key)
-            if stream.size > LARGEST:
-                raise too_large(self._name, key, stream.size)
-            with target.open("wb") as file:
-                async for chunk in stream.chunks():
-                    await asyncio.to_thread(file.write, chunk)
-            return _etag(stream.properties.etag)
+            async with asyncio.timeout(limits.FETCH_SECONDS):
+                stream = await self._client.download_blob(key)
+                if stream.size > LARGEST:
+                    raise too_large(self._name, key, stream.size)
+                with target.open("wb") as file:
+                    async for chunk in stream.chunks():
+                        await asyncio.to_thread(file.write, chunk)
+                        if file.tell() > LARGEST:
+                            raise too_large(self._name, key, file.tell())
+                return _etag(stream.properties.etag)
         except ResourceNotFoundError as error:
             if getattr(error, "error_code", "") == "ContainerNotFound":
                 raise self._problem(error) from error
             return None
-        except AzureError as error:
+        except (AzureError, AnswerTooLarge, TimeoutError) as error:
             raise self._problem(error) from error
 
     async def close(self) -> None:
@@ -96,6 +101,8 @@ class AzureContainer:
         if (refused := refusal(error)) is not None:
             return BucketProblem(f"container '{self._name}' cannot be read: {refused}", refused.next_step)
         first = (str(getattr(error, "message", "") or error).splitlines() or [""])[0][:300]
+        if isinstance(error, TimeoutError):
+            first = f"not read within {limits.FETCH_SECONDS} s"
         if status == 404:
             return BucketProblem(f"bucket '{self._name}' not found", "create the container, or correct spec.bucketName")
         if status in {401, 403}:
@@ -110,17 +117,57 @@ class AzureContainer:
 
 def _transport(timeout: float, *, own_proxy: bool) -> Any:
     """The SDK's transport on a session of ours: its own would reach anything. It tells a proxy with each request."""
+    import aiohttp
+    from azure.core.exceptions import ServiceResponseError
     from azure.core.pipeline.transport import AioHttpTransport
+
+    class Response(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            answer = await super().start(connection)
+            self.content = _Counted(self.content)  # type: ignore[assignment]
+            return answer
 
     class Transport(AioHttpTransport):  # type: ignore[misc]
         session: Any
 
         async def open(self) -> None:
             if self.session is None:
-                self.session = session(timeout=timeout, decompress=False, own_proxy=own_proxy)
+                self.session = session(timeout=timeout, decompress=False, own_proxy=own_proxy, response_class=Response)
             await super().open()
 
+        async def send(self, request: Any, **config: Any) -> Any:
+            answer = await super().send(request, **config)
+            if answer.headers.get("Content-Encoding") not in {None, "", "identity"}:
+                raise ServiceResponseError("the answer is compressed, which nobody has asked for")
+            return answer
+
     return Transport()
+
+
+class _Counted:
+    """The body of an answer, which is cut where no storage account would go on."""
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self._left = limits.STORAGE_ANSWER
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def read(self, size: int = -1) -> bytes:
+        """As of a stream: all, or what is there of so many bytes. Raises `AnswerTooLarge`."""
+        if size >= 0:
+            return self._count(await self._content.read(size))
+        data = bytearray()
+        while chunk := self._count(await self._content.readany()):
+            data += chunk
+        return bytes(data)
+
+    def _count(self, chunk: bytes) -> bytes:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise AnswerTooLarge(limits.STORAGE_ANSWER)
+        return chunk
 
 
 def _etag(raw: Any) -> str:

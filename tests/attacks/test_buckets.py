@@ -1,9 +1,10 @@
-"""An S3 endpoint may be anybody's: it fills neither memory nor disk, and holds no thread for longer than it may."""
+"""An endpoint of buckets may be anybody's: it fills neither memory nor disk, and holds nobody up for long."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from fluxless import limits
+from fluxless.bucket.azure import AzureContainer
 from fluxless.bucket.objects import BucketProblem
 from fluxless.bucket.s3 import S3Bucket
 
@@ -84,3 +86,55 @@ async def test_a_server_that_drips_holds_no_thread(monkeypatch: pytest.MonkeyPat
         await bucket.close()
         async with asyncio.timeout(5):
             await server.gone.wait()
+
+
+@contextlib.asynccontextmanager
+async def account(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[AzureContainer]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    container = AzureContainer(f"http://127.0.0.1:{runner.addresses[0][1]}/account", "bucket", None, timeout=30.0)
+    try:
+        async with asyncio.timeout(25):
+            yield container
+    finally:
+        await container.close()
+        await runner.cleanup()
+
+
+async def test_a_list_of_a_storage_account_without_end_is_cut() -> None:
+    async with account(_endless) as container:
+        with pytest.raises(BucketProblem, match="larger than 64 MiB"):
+            await container.index("")
+
+
+async def test_a_part_of_an_object_without_end_is_cut(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse(status=206, headers={"Content-Range": "bytes 0-9/10", "ETag": '"x"'})
+        await reply.prepare(request)
+        while True:
+            await reply.write(b" " * (1 << 20))
+
+    async with account(answer) as container:
+        with pytest.raises(BucketProblem, match="larger than 64 MiB"):
+            await container.fetch("key", tmp_path / "object")
+
+
+async def test_a_list_of_a_storage_account_that_is_a_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(b" " * (256 << 20), 1)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip", "Content-Type": "application/xml"})
+
+    async with account(answer) as container:
+        with pytest.raises(BucketProblem, match="compressed"):
+            await container.index("")
+
+
+async def test_a_storage_account_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FETCH_SECONDS", 1)
+    async with account(Dripping().answer) as container:
+        with pytest.raises(BucketProblem, match="not read within 1 s"):
+            await container.index("")
