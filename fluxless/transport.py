@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies_environment
 
-from fluxless import addresses
+from fluxless import addresses, limits
 
 if TYPE_CHECKING:
     import aiohttp
@@ -113,10 +113,11 @@ def session(
     own_proxy: bool = True,
     response_class: type[aiohttp.ClientResponse] | None = None,
 ) -> aiohttp.ClientSession:
-    """An HTTP session; `timeout` in seconds for one whole request. The caller closes it. Raises ValueError for TLS
+    """An HTTP session; `timeout` in seconds for one whole request, which an object's own lengthens up to
+    `limits.FETCH_SECONDS` only. The caller closes it. Raises ValueError for TLS
     material that cannot be read. Without a proxy of its own it uses that of the environment, unless `own_proxy` says
-    that each request brings one. Its requests, redirected
-    ones included, raise OSError for addresses that the app does not call (`addresses.AddressRefused`).
+    that each request brings one. Its requests, redirected ones included, raise OSError for addresses that the app does
+    not call (`addresses.AddressRefused`).
     """
     import aiohttp
 
@@ -135,7 +136,7 @@ def session(
     return aiohttp.ClientSession(
         connector=connector,
         headers=headers,
-        timeout=aiohttp.ClientTimeout(total=timeout),
+        timeout=aiohttp.ClientTimeout(total=min(timeout, limits.FETCH_SECONDS)),
         auto_decompress=decompress,
         trust_env=own_proxy and proxy is None and proxied(),
         **named,

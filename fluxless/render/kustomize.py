@@ -27,8 +27,8 @@ GREETING = b"yfluxless-kustomize 1"
 """What the program says first: which protocol this is."""
 ARGUMENTS = (f"-memory={limits.BUILD_MEMORY}", f"-cpu={limits.BUILD_CPU}", f"-output={limits.BUILD_OUTPUT}")
 """Its arguments, for builds and for post-rendering alike."""
-AT_ONCE = 2 * (os.cpu_count() or 1)
-"""Builds at the same time, half of them of one tenant at most."""
+AT_ONCE = 2 * max(1, (os.cpu_count() or 1) - 1)
+"""Builds at the same time. One tenant has half of them, so that a core is left for the others and for the worker."""
 IDLE = 60.0
 """Seconds that a process without work stays."""
 START = 30.0

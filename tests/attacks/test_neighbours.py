@@ -1,4 +1,4 @@
-"""Much of it at once, beside a tenant who does nothing wrong: his commits take at most twice as long as alone."""
+"""All of it at once, beside a tenant who does nothing wrong: his commits take at most twice as long as alone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tools.gitserver import GitServer
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 COMMITS = 20
 HANGING = 8
-"""Kustomizations of one namespace whose API server never answers."""
-ASKED_EVERY = 10.0
+"""Builds that do not come to an end, of one namespace."""
+ASKED_EVERY = 2.0
 """Seconds after which the attackers ask for everything again."""
 
 
@@ -96,6 +96,21 @@ def _loop(letter: str) -> str:
     )
 
 
+def _heavy() -> dict[str, str | None]:
+    """A build that takes its time and then fails: every patch is tried on every object."""
+    names = [f"c{number}" for number in range(120)]
+    patches = "".join(
+        "  - target: {kind: ConfigMap, name: 'c.*'}\n"
+        f"    patch: |\n      - {{op: add, path: /data/p{number}, value: x}}\n"
+        for number in range(120)
+    )
+    missing = "{source: {kind: ConfigMap, name: none}, targets: [{select: {name: c1}, fieldPaths: [data.x]}]}"
+    return {
+        "heavy/kustomization.yaml": f"resources: [all.yaml]\npatches:\n{patches}replacements:\n  - {missing}\n",
+        "heavy/all.yaml": "---\n".join(config_map(name) for name in names),
+    }
+
+
 def _aliases() -> str:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
@@ -121,6 +136,7 @@ async def _attack(flux: Flux, images: Images, bombs: Repo, hanging: str) -> dict
             "loop/ks.yaml": _loop("k"),
             "loop/x.yaml": f"{config_map('x')}".replace("  name: x\n", "  name: x\n  namespace: ${here}\n"),
             f"{'a' * 60}.txt": "x",
+            **_heavy(),
         }
     )
     _tree_bomb(bombs)
@@ -144,6 +160,9 @@ async def _attack(flux: Flux, images: Images, bombs: Repo, hanging: str) -> dict
         await flux.kustomization(
             name, "bombs", path="./loop", timeout="1h", kubeConfig={"secretRef": {"name": "hanging"}}
         )
+    heavy = [f"heavy{number}" for number in range(HANGING)]
+    for name in heavy:
+        await flux.kustomization(name, "bombs", path="./heavy", timeout="1h", nameSuffix=f"-{name}")
     costly = "[0,1,2,3,4,5,6,7,8,9].all(a, [0,1,2,3,4,5,6,7,8,9].all(b, string(dep).matches('(a|b)*c.*d')))"
     text = "'a'" + ".replace('a', 'aaaaaaaaaa')" * 9 + ".size() > 0"
     for name, words in (("loops", costly), ("grows", text)):
@@ -151,7 +170,7 @@ async def _attack(flux: Flux, images: Images, bombs: Repo, hanging: str) -> dict
     return {
         "GitRepository": ["bombs", "stars", "tree"],
         "OCIRepository": ["filter"],
-        "Kustomization": ["k0", "aliases", "loops", "grows", *remote],
+        "Kustomization": ["k0", "aliases", "loops", "grows", *remote, *heavy],
     }
 
 
