@@ -42,6 +42,7 @@ HELM_VALUES = _limit("HELM_VALUES", 50_000, "values", "the values of a release, 
 # -- builds: kustomize, helm, sops, notation --------------------------------
 HELM_MEMORY = _limit("HELM_MEMORY", 2 * GIB, "bytes", "address space of a helm, of which Go takes a third unused")
 HELM_CPU = _limit("HELM_CPU", 120, "seconds", "that a helm computes; it may wait for longer")
+HELM_SECONDS = _limit("HELM_SECONDS", 1200, "seconds", "one action of helm, waits for hooks included")
 HELM_FILE = _limit("HELM_FILE", 256 * MIB, "bytes", "one file that a helm writes")
 HELM_OUTPUT = _limit("HELM_OUTPUT", 64 * MIB, "bytes", "what a helm prints")
 CHART_FILES = _limit("CHART_FILES", 10_000, "files", "a chart with the charts in it")

@@ -17,6 +17,7 @@ from fluxless.helm.records import MAX_HISTORY
 from fluxless.helm.run import MANAGER, HelmReleaseRun
 from fluxless.kube.documents import Documents
 from fluxless.kube.door import Door, opened
+from fluxless.limits import HELM_SECONDS
 from fluxless.render.helm import helm
 
 
@@ -116,7 +117,7 @@ def _side(run: HelmReleaseRun, said: object) -> list[str]:
 
 
 def _limit(run: HelmReleaseRun, action: str) -> str:
-    return f"--timeout={run.timeout(action):.0f}s"
+    return f"--timeout={min(run.timeout(action), HELM_SECONDS):.0f}s"
 
 
 async def _definitions(run: HelmReleaseRun, action: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.limits import HELM_CPU, HELM_FILE, HELM_MEMORY, HELM_OUTPUT
+from fluxless.limits import HELM_CPU, HELM_FILE, HELM_MEMORY, HELM_OUTPUT, HELM_SECONDS
 from fluxless.process import Limits, run
 from fluxless.render.binaries import binary
 from fluxless.render.kustomize import ARGUMENTS, PROGRAM
@@ -72,7 +72,7 @@ async def helm(
         finished = await run(
             command,
             env=environment,
-            timeout=timeout + GRACE,
+            timeout=min(timeout, HELM_SECONDS) + GRACE,
             max_output=HELM_OUTPUT,
             slot=False,
             limits=LIMITS,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.limits import NOTATION_CPU, NOTATION_MEMORY, NOTATION_OUTPUT
+from fluxless.limits import FETCH_SECONDS, NOTATION_CPU, NOTATION_MEMORY, NOTATION_OUTPUT
 from fluxless.process import Limits, run
 from fluxless.render import outlet
 from fluxless.render.binaries import binary
@@ -61,7 +61,7 @@ async def verify(
             finished = await run(
                 [executable, *arguments],
                 env=environment,
-                timeout=timeout,
+                timeout=min(timeout, FETCH_SECONDS),
                 max_output=NOTATION_OUTPUT,
                 limits=LIMITS,
             )

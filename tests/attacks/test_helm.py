@@ -21,12 +21,14 @@ from fluxless.artifacts.unpack import ArchiveProblem, unpack
 from fluxless.charts.chart import Chart
 from fluxless.charts.errors import ChartProblem
 from fluxless.charts.subcharts import definitions, for_helm, opened
-from fluxless.process import Limits, ProcessProblem
+from fluxless.process import Finished, Limits, ProcessProblem
 from fluxless.render import helm as room
 from fluxless.render.helm import HelmFailed, helm
 from tests.support.charts import ChartServer, files_of, packed
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.releases import CHART, put_release, the_release
+from tools.localhost.settings import seconds_of
+from tools.places import ROOT
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -220,3 +222,17 @@ async def test_a_template_sees_nothing_of_the_host(tmp_path: Path, template: str
     except Problem:
         return
     assert said.strip().endswith("a: x")
+
+
+async def test_a_timeout_of_a_year_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker ends an activity that lasts half an hour, and with it the work of everybody else."""
+    waits: list[float] = []
+
+    async def run(argv: list[str], *, timeout: float, **_: Any) -> Finished:
+        waits.append(timeout)
+        return Finished(0, b"", b"")
+
+    monkeypatch.setattr("fluxless.render.helm.run", run)
+    await helm("upgrade", ["web", "chart.tgz"], NOWHERE, "default", timeout=365 * 86_400.0)
+    half_an_hour = seconds_of(json.loads((ROOT / "host.json").read_text())["functionTimeout"])
+    assert waits[0] < half_an_hour
