@@ -81,6 +81,7 @@ TREE_NAMES = _limit("TREE_NAMES", 128 * MIB, "bytes", "all paths of a commit")
 ARCHIVE_BYTES = _limit("ARCHIVE_BYTES", GIB, "bytes", "an artifact, an archive or a layer, unpacked")
 ARCHIVE_FILE = _limit("ARCHIVE_FILE", 128 * MIB, "bytes", "one file of a commit")
 ARCHIVE_FILES = _limit("ARCHIVE_FILES", 250_000, "files", "an artifact or an archive")
+CACHE_BYTES = _limit("CACHE_BYTES", 2 * GIB, "bytes", "unpacked artifacts on a worker; half of the free disk if less")
 TAR_READ = _limit("TAR_READ", MIB, "bytes", "an extended header of an archive's entry")
 
 STORAGE_ANSWER = _limit("STORAGE_ANSWER", 64 * MIB, "bytes", "a page of a storage account's list, a part of an object")

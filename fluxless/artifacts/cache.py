@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import time
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from fluxless import metrics
+from fluxless.api.failure import Problem
+from fluxless.artifacts import disk
 from fluxless.artifacts.store import Store
 from fluxless.artifacts.unpack import ArchiveProblem, unpack
 from fluxless.artifacts.verified import check, digest_of, fetch
-from fluxless.limits import ARCHIVE_BYTES
+from fluxless.limits import ARCHIVE_BYTES, MIB
 from fluxless.transport import session, words
 
-LIMIT = 2 * 1024 * 1024 * 1024
-"""Bytes of disk."""
+log = logging.getLogger("fluxless.artifacts")
 DOWNLOAD_WITHIN = 300.0
 """Seconds for an artifact that somebody else keeps."""
 IN_USE = 600.0
@@ -28,11 +30,11 @@ IN_USE = 600.0
 class ArtifactCache:
     """`tree` gives the folder of an artifact. Other workers on the same disk do no harm: folders appear whole."""
 
-    def __init__(self, store: Store, folder: Path, *, limit: int = LIMIT, foreign: bool = False) -> None:
+    def __init__(self, store: Store, folder: Path, *, foreign: bool = False) -> None:
         self._foreign = foreign
         self._store = store
         self._folder = folder
-        self._limit = limit
+        self._swept = False
         self._running: dict[str, asyncio.Task[Path | None]] = {}
 
     async def tree(self, artifact: Mapping[str, Any]) -> Path | None:
@@ -53,6 +55,24 @@ class ArtifactCache:
         return await asyncio.shield(self._running[digest])
 
     async def _fetch(self, artifact: Mapping[str, Any], place: Path) -> Path | None:
+        """Once more when the disk was full and something could be removed. Raises `Problem`."""
+        if not self._swept:
+            self._swept = True
+            await asyncio.to_thread(disk.sweep, self._folder)
+        for last in (False, True):
+            try:
+                return await self._fetch_once(artifact, place)
+            except (OSError, Problem) as error:
+                if not disk.is_full(error):
+                    raise
+                removed = await asyncio.to_thread(self._make_room, everything=True)
+                log.error("alert=disk-full artifact=%s %d artifacts removed", artifact["path"], removed)
+                if last or not removed:
+                    size = int(artifact.get("size") or 0) // MIB
+                    raise disk.DiskFull(f"artifact {artifact['path']} ({size} MiB packed)", self._folder) from error
+        raise AssertionError("two attempts")
+
+    async def _fetch_once(self, artifact: Mapping[str, Any], place: Path) -> Path | None:
         work = self._folder / f".{place.name}-{os.getpid()}-{time.monotonic_ns()}"
         archive, tree = work / "archive", work / "tree"
         try:
@@ -91,16 +111,18 @@ class ArtifactCache:
             raise ArchiveProblem(f"artifact {url} cannot be fetched: {said}", step) from error
         return True
 
-    def _make_room(self) -> None:
-        """Remove what was not used for longest, never what may be in use."""
+    def _make_room(self, *, everything: bool = False) -> int:
+        """Remove what was not used for longest, or all of it, never what may be in use; how many artifacts."""
         trees = [entry for entry in self._folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         sizes = {tree: sum(file.lstat().st_size for file in tree.rglob("*") if file.is_file()) for tree in trees}
-        total, now = sum(sizes.values()), time.time()
+        total, now, removed = sum(sizes.values()), time.time(), 0
+        allowed = 0 if everything else disk.budget(self._folder, total)
         for tree in sorted(trees, key=lambda entry: entry.stat().st_mtime):
-            if total <= self._limit or now - tree.stat().st_mtime < IN_USE:
-                return
+            if total <= allowed or now - tree.stat().st_mtime < IN_USE:
+                break
             shutil.rmtree(tree, ignore_errors=True)
-            total -= sizes[tree]
+            total, removed = total - sizes[tree], removed + 1
+        return removed
 
 
 def _touch(place: Path) -> bool:

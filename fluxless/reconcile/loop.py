@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fluxless.api import reasons
 from fluxless.api.failure import Problem
+from fluxless.artifacts import disk
 from fluxless.kube.errors import ApiProblem, Unreachable
 from fluxless.reconcile import suspension
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
@@ -83,16 +86,24 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
                 return ended
     except Problem as problem:
         return _failed(controller, run, problem)
+    except OSError as error:
+        if not disk.is_full(error):
+            return _defect(controller, run, error)
+        return _failed(controller, run, disk.DiskFull(f"what {run.ref} needs", Path(tempfile.gettempdir())))
     except Exception as error:  # a defect of ours: the object says so instead of standing still without a word
-        log.exception("cluster=%s object=%s step failed", run.cluster.name, run.ref)
-        words = f"unexpected {type(error).__name__} in Fluxless"
-        step = "the app's log has the details; please report it. It is tried again"
-        return _failed(controller, run, Problem(internal(words, step)))
+        return _defect(controller, run, error)
     outcome = controller.succeed(run)
     run.status.unmark("Reconciling", "Stalled")
     run.status.set(observedGeneration=run.generation)
     run.status.handled()
     return outcome
+
+
+def _defect(controller: Controller[AnyRun], run: AnyRun, error: Exception) -> Outcome:
+    log.exception("cluster=%s object=%s step failed", run.cluster.name, run.ref, exc_info=error)
+    words = f"unexpected {type(error).__name__} in Fluxless"
+    step = "the app's log has the details; please report it. It is tried again"
+    return _failed(controller, run, Problem(internal(words, step)))
 
 
 async def _delete(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
