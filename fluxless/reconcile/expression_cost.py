@@ -15,7 +15,11 @@ from typing import Any
 from fluxless.limits import CEL_COST, CEL_ROUNDS
 from fluxless.patterns import InvalidPattern, regex
 
-_LITERAL = re.compile(r"""[rR]?("{3}|'{3}|"|')((?:\\.|.)*?)\1""", re.DOTALL)
+_LITERAL = re.compile(
+    r"""//[^\n]*|[rR]("{3}|'{3}|"|')(.*?)\1|("{3}|'{3}|"|')((?:\\.|[^\\])*?)\3""",
+    re.DOTALL,
+)
+"""A comment, a raw text, or one with escapes: what stands in them is no part of the expression."""
 _LOOP = re.compile(
     r"\.\s*(?:map|filter|all|exists|exists_one|existsOne|transformList|transformMap|optMap|optFlatMap)\s*\("
 )
@@ -25,6 +29,9 @@ _LITERAL_REPLACE = re.compile(r"\breplace\s*\(\s*§([0-9]+)§\s*,\s*§([0-9]+)§
 _LITERAL_PATTERN = re.compile(r"\bmatches\s*\(\s*(?:[^(),]*,\s*)?§([0-9]+)§\s*\)")
 _SMALL = 200
 """Instructions of a pattern that RE2 turns into a table, which reads a character in some nanoseconds."""
+MANY = 60
+"""So many times anything that doubles is too much, and no number grows beyond what a float holds."""
+ENDLESS = 1e100
 _LARGEST = 5000
 """Instructions that are assumed of a pattern which is not known yet."""
 
@@ -36,7 +43,9 @@ class Shape:
         literals: list[str] = []
 
         def numbered(found: re.Match[str]) -> str:
-            literals.append(found[2])
+            if found[0].startswith("//"):
+                return " "
+            literals.append(found[2] if found[1] else found[4])
             return f"§{len(literals) - 1}§"
 
         bare = _LITERAL.sub(numbered, text)
@@ -48,7 +57,8 @@ class Shape:
         fixed = [(len(literals[int(old)]), len(literals[int(new)])) for old, new in _LITERAL_REPLACE.findall(bare)]
         self.factor = 1.0
         for old, new in fixed:
-            self.factor *= max(1.0, (new + 1) / max(old, 1)) if new > old else 1.0
+            grown = max(1.0, (new + 1) / max(old, 1)) if new > old else 1.0
+            self.factor = min(self.factor * grown, ENDLESS)
         self.squares = len(re.findall(r"\breplace\s*\(", bare)) - len(fixed)
         self.gathers = len(re.findall(r"\b(?:join|format)\s*\(", bare))
         self.sums = bare.count("+")
@@ -66,12 +76,12 @@ def too_much(shape: Shape, variables: Mapping[str, Any]) -> bool:
     longest = max(longest, shape.longest, 1)
     items = max(items, shape.items, longest if shape.splits else 1)
     size = float(longest) * shape.factor
-    for _ in range(shape.gathers):
-        size *= items
-    size *= 2.0**shape.sums if shape.maps else shape.sums + 1
-    for _ in range(shape.squares):
-        size *= max(size, 1.0)
-    rounds = min(float(CEL_ROUNDS), float(items) ** shape.loops)
+    for _ in range(min(shape.gathers, MANY)):
+        size = min(size * items, ENDLESS)
+    size *= 2.0 ** min(shape.sums, MANY) if shape.maps else shape.sums + 1
+    for _ in range(min(shape.squares, MANY)):
+        size = min(size * max(size, 1.0), ENDLESS)
+    rounds = float(CEL_ROUNDS) if shape.loops >= MANY else min(float(CEL_ROUNDS), float(items) ** shape.loops)
     look = sum(10.0 if pattern <= _SMALL else 20.0 * pattern for pattern in shape.patterns)
     return rounds * size * (shape.calls + look) > CEL_COST
 

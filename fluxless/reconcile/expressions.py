@@ -145,4 +145,4 @@ def _class_of(words: str, text: str) -> str:
 
 
 def _named(key: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None
+    return key in text and re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text) is not None

@@ -12,6 +12,7 @@ from fluxless.api.failure import Problem
 from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.dependencies import waits_for
+from fluxless.reconcile.expression_cost import Shape, too_much
 from fluxless.reconcile.expressions import expression, value_of
 from fluxless.reconcile.world import Ref, Rules, World, take
 from tests.support.clock import within
@@ -135,3 +136,46 @@ async def test_a_ready_expression_reads_another_namespace_as_the_account(cluster
     assert "no such key" in allowed
     assert PASSWORD not in denied + allowed
     await cluster.delete(await cluster.resource("v1", "Namespace"), other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[1].map(x, x) == [" + "1+1," * 1200 + "1]", id="sums"),
+        pytest.param("[" + ",".join(["self.a.split('').all(x, true)"] * 150) + "]", id="loops"),
+        pytest.param("self.a" + ".replace('a', 'aaaa')" * 150, id="replacements"),
+        pytest.param("self.a" + ".replace(self.a, self.a)" * 150, id="squares"),
+        pytest.param("[" + "self.a.split('').join('')," * 150 + "1]", id="joins"),
+    ],
+)
+def test_the_cost_of_an_expression_is_a_number_whatever_it_says(text: str) -> None:
+    assert too_much(Shape(text), {"self": {"a": "a" * 1000}}) in {True, False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("'" + "\\" * 60, id="a literal that does not end"),
+        pytest.param('"' + "\\" * 2001, id="many escapes"),
+    ],
+)
+def test_an_expression_is_read_in_linear_time(text: str) -> None:
+    began = time.process_time()
+    Shape(text)
+    assert time.process_time() - began < 1.0
+
+
+NESTED = "self.a.split('').all(x, self.a.split('').all(y, self.a.split('').all(z, self.a.contains(x))))"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"r'\\' == '' || {NESTED} || r'\\' == ''", id="behind a raw text that ends in a backslash"),
+        pytest.param(f"true // '\n&& {NESTED} // '", id="between comments with quotes"),
+    ],
+)
+def test_no_part_of_an_expression_hides_in_what_looks_like_a_text(text: str) -> None:
+    data = {"self": {"a": "a" * 20_000}}
+    assert too_much(Shape(NESTED), data)
+    assert too_much(Shape(text), data)

@@ -65,6 +65,7 @@ WORKER = """
 import asyncio, os, signal, sys
 from pathlib import Path
 import psutil
+from fluxless import addresses
 from fluxless.artifacts.blob import AzureStore
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.engine.engine import Engine
@@ -85,6 +86,7 @@ async def main(name, config, azurite, container, folder, lease, writes):
         return stream(self, method, path, headers, body)
 
     Cluster.stream = counted
+    addresses.use(addresses.AddressPolicy.of("127.0.0.0/8, ::1", {}))
     store = AzureStore.from_connection_string(azurite, container)
     services = Services(store, ArtifactCache(store, Path(folder)), Settings(release_lease=float(lease)))
     engine = Engine({name: ClusterConfig(name, kubeconfig=config)}, services)
