@@ -89,6 +89,10 @@ LISTING = _limit("LISTING", 16 * MIB, "bytes", "a page of the list of an S3 buck
 REFERENCES = _limit("REFERENCES", 64 * MIB, "bytes", "the branches and tags that a Git server names")
 REMOTE_FILE = _limit("REMOTE_FILE", 10 * MIB, "bytes", "a file that a kustomization names by its address")
 TOKEN_ANSWER = _limit("TOKEN_ANSWER", MIB, "bytes", "an answer of a token server, GitHub's API or an issuer of tokens")
+TOKEN_BYTES = _limit("TOKEN_BYTES", 16 * KIB, "bytes", "a token of a registry or of GitHub")
+TOKEN_LIFE = _limit("TOKEN_LIFE", 3 * 3600, "seconds", "that we keep one, whatever its giver says")
+TOKEN_SECONDS = _limit("TOKEN_SECONDS", 60, "seconds", "getting a registry's token, waiting for one's turn included")
+GITHUB_TOKENS = _limit("GITHUB_TOKENS", 500, "tokens", "of installations of GitHub Apps that a worker keeps")
 
 # -- patterns and expressions of users --------------------------------
 

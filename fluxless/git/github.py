@@ -5,13 +5,13 @@ Source: GitHub's documentation of authenticating as an app installation.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from fluxless import limits, transport
+from fluxless.auth.earned import Earned, key_of, sound
 from fluxless.git.auth import SecretProblem
 from fluxless.git.errors import GitProblem, RemoteUnavailable
 from fluxless.transport import Proxy, Tls
@@ -25,7 +25,7 @@ PUBLIC_API = "https://api.github.com"
 USERNAME = "x-access-token"
 LIFE = 3300.0
 """Seconds; a token lives for an hour."""
-_known: dict[str, tuple[str, float]] = {}
+_known = Earned(limits.GITHUB_TOKENS)
 
 
 async def token(data: Mapping[str, bytes], name: str, *, proxy: Proxy | None, timeout: float) -> str:
@@ -34,24 +34,25 @@ async def token(data: Mapping[str, bytes], name: str, *, proxy: Proxy | None, ti
     missing = [key for key in (APP_ID, KEY) if not data.get(key)]
     if missing or not (values[INSTALLATION] or values[OWNER]):
         raise SecretProblem(name, f"has no key '{(missing or [f'{INSTALLATION}, nor {OWNER}'])[0]}'")
-    text = "\0".join((*values.values(), data[KEY].decode(errors="replace")))
-    key = hashlib.sha256(text.encode()).hexdigest()
-    known, until = _known.get(key, ("", 0.0))
-    if time.monotonic() < until:
+    tls = Tls(ca=data.get("ca.crt", b""))
+    key = key_of(*values.values(), data[KEY].hex(), tls=tls, proxy=proxy)
+    if known := _known.get(key):
         return known
     base = values[BASE].rstrip("/") or PUBLIC_API
     headers = {
         "Accept": "application/vnd.github+json",
         "Authorization": f"Bearer {_jwt(values[APP_ID], data[KEY], name)}",
     }
-    tls = Tls(ca=data.get("ca.crt", b""))
     async with transport.session(tls=tls, proxy=proxy, headers=headers, timeout=timeout) as http:
         installation = values[INSTALLATION] or await _installation(http, base, values[OWNER], timeout)
         url = f"{base}/app/installations/{installation}/access_tokens"
-        fresh = str((await _ask(http, "POST", url, timeout)).get("token") or "")
+        fresh = (await _ask(http, "POST", url, timeout)).get("token")
     if not fresh:
         raise RemoteUnavailable(base, "GitHub answers without a token")
-    _known[key] = (fresh, time.monotonic() + LIFE)
+    if not isinstance(fresh, str) or not sound(fresh):
+        words = f"GitHub answers with a token that is not of visible ASCII characters, at most {limits.TOKEN_BYTES}"
+        raise RemoteUnavailable(base, words)
+    _known.put(key, fresh, LIFE)
     return fresh
 
 

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,12 @@ from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 from fluxless import limits, metrics
+from fluxless.auth.earned import Earned, key_of, sound
 from fluxless.auth.purposes import ACR
 from fluxless.oci.errors import RegistryRefused, RegistryUnavailable
 from fluxless.oci.reference import DOCKER_HUB, Repository
 from fluxless.patterns import InvalidPattern, glob
-from fluxless.transport import read
+from fluxless.transport import Proxy, Tls, read
 
 if TYPE_CHECKING:
     import aiohttp
@@ -36,10 +36,10 @@ ACR_REFRESH_SECONDS = 3 * 3600.0 - 600.0
 """A refresh token of ACR lives for three hours."""
 ACR_REFRESH = "oauth2/exchange"
 """Where the cache keeps refresh tokens, which are for all repositories."""
-EARLY = 30.0
-"""Seconds before its end at which a token is not used any more."""
 DEFAULT_LIFE = 60.0
 """Seconds that a token lives when the server does not say."""
+SCHEME_SECONDS = 600.0
+"""For so long a registry that may be insecure is not asked again whether it speaks TLS."""
 _CHALLENGE = re.compile(r'([A-Za-z_]+)="([^"]*)"')
 
 
@@ -71,7 +71,7 @@ class Credentials:
     def fingerprint(self) -> str:
         """Tells credentials apart without holding them."""
         who = self.identity.name if self.identity else ""
-        text = "\0".join((self.username, self.password, self.refresh, self.bearer, who))
+        text = repr((self.username, self.password, self.refresh, self.bearer, who))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -126,63 +126,85 @@ def _of_entry(entry: Mapping[str, Any], key: str, name: str) -> Credentials:
             username, _, password = base64.b64decode(str(entry["auth"]), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise ValueError(f"has an 'auth' of '{name}' in '{key}' that is no base64") from None
-    return Credentials(username, password, str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or ""))
+    refresh, bearer = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
+    if bearer and not sound(bearer):
+        raise ValueError(f"has a 'registrytoken' of '{name}' in '{key}' that no header can carry")
+    return Credentials(username, password, refresh, bearer)
 
 
 class Tokens:
-    """Authorization headers by registry, credentials and scope, while they last, and how each registry asks for them.
+    """Authorization headers by registry and scope, while they last, and how each registry asks for them; all of it
+    shared only by those who come as the same, over the same TLS and proxy (`Share`).
 
     One per worker: a hundred objects of one registry then cost one exchange.
     """
 
     def __init__(self, limit: int = 2000) -> None:
-        self._limit = limit
-        self._known: OrderedDict[tuple[str, str, str], tuple[str, float]] = OrderedDict()
-        self._challenges: dict[str, str] = {}
-        self._turns: WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = WeakValueDictionary()
+        self.headers = Earned(limit)
+        self.challenges = Earned(limit)
+        self.schemes = Earned(limit)
+        self.turns: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
-    def turn(self, host: str, who: Credentials) -> asyncio.Lock:
-        """Whoever holds it asks the registry for a token; the others wait, and find it."""
-        key = (id(asyncio.get_running_loop()), host, who.fingerprint)
-        return self._turns.setdefault(key, asyncio.Lock())
-
-    def get(self, host: str, who: Credentials, scope: str) -> str:
-        """The header, or empty."""
-        header, until = self._known.get((host, who.fingerprint, scope), ("", 0.0))
-        if time.monotonic() >= until - EARLY:
-            return ""
-        metrics.token(cached=True)
-        return header
-
-    def put(self, host: str, who: Credentials, scope: str, header: str, life: float) -> None:
-        """Keep a header for `life` seconds."""
-        key = (host, who.fingerprint, scope)
-        self._known[key] = (header, time.monotonic() + life)
-        self._known.move_to_end(key)
-        metrics.token(cached=False)
-        while len(self._known) > self._limit:
-            self._known.popitem(last=False)
-            metrics.TOKEN_EVICTIONS.add()
-        metrics.gauges["gotk_token_cached_items"] = float(len(self._known))
-
-    def forget(self, host: str, who: Credentials, scope: str) -> None:
-        """It was refused."""
-        self._known.pop((host, who.fingerprint, scope), None)
+    def share(self, host: str, who: Credentials, tls: Tls, proxy: Proxy | None) -> Share:
+        """What they have in common who ask this registry so."""
+        return Share(self, key_of(host, who.fingerprint, tls=tls, proxy=proxy))
 
     def clear(self) -> None:
         """Forget all."""
-        self._known.clear()
-        self._challenges.clear()
+        for kept in (self.headers, self.challenges, self.schemes):
+            kept.clear()
 
-    def challenge(self, host: str) -> str:
+
+class Share:
+    """The part of `Tokens` that is meant for some: nothing is read or kept beside it."""
+
+    def __init__(self, tokens: Tokens, key: str) -> None:
+        self._all = tokens
+        self._key = key
+
+    def turn(self, scope: str) -> asyncio.Lock:
+        """Whoever holds it asks the registry for a token; the others wait, and find it."""
+        key = (id(asyncio.get_running_loop()), self._of(scope))
+        return self._all.turns.setdefault(key, asyncio.Lock())
+
+    def get(self, scope: str) -> str:
+        """The header, or empty."""
+        header = self._all.headers.get(self._of(scope))
+        if header:
+            metrics.token(cached=True)
+        return header
+
+    def put(self, scope: str, header: str, life: float) -> None:
+        """Keep a header for `life` seconds."""
+        metrics.token(cached=False)
+        if self._all.headers.put(self._of(scope), header, life):
+            metrics.TOKEN_EVICTIONS.add()
+        metrics.gauges["gotk_token_cached_items"] = float(len(self._all.headers))
+
+    def forget(self, scope: str) -> None:
+        """It was refused."""
+        self._all.headers.forget(self._of(scope))
+
+    @property
+    def challenge(self) -> str:
         """How the registry asked the last time, or empty."""
-        return self._challenges.get(host, "")
+        return self._all.challenges.get(self._key)
 
-    def challenged(self, host: str, header: str) -> None:
-        """Remember how a registry asks."""
-        if len(self._challenges) > self._limit:
-            self._challenges.clear()
-        self._challenges[host] = header
+    @challenge.setter
+    def challenge(self, header: str) -> None:
+        self._all.challenges.put(self._key, header, limits.TOKEN_LIFE)
+
+    @property
+    def scheme(self) -> str:
+        """What the registry spoke the last time, `https` or `http`, or empty."""
+        return self._all.schemes.get(self._key)
+
+    @scheme.setter
+    def scheme(self, spoken: str) -> None:
+        self._all.schemes.put(self._key, spoken, SCHEME_SECONDS)
+
+    def _of(self, scope: str) -> str:
+        return hashlib.sha256(f"{self._key} {scope}".encode()).hexdigest()
 
 
 async def answer(
@@ -192,21 +214,21 @@ async def answer(
     challenge: str,
     who: Credentials,
     scope: str,
-    tokens: Tokens,
+    share: Share,
     entra: Callable[[str], Awaitable[str]],
 ) -> tuple[str, float]:
-    """The Authorization header that a `WWW-Authenticate` asks for, and for how many seconds it is good; an empty one
-    when there is nothing to show. `entra` gives the token of the identity for a URL. Raises `RegistryProblem`, and
-    what `entra` raises.
+    """The Authorization header that a `WWW-Authenticate` asks for, and for how many seconds it is worth keeping; an
+    empty one when there is nothing to show. `entra` gives the token of the identity for a URL; the caller has asked
+    whether `base` may see what an identity earns. Raises `RegistryProblem`, and what `entra` raises.
     """
     kind, _, rest = challenge.partition(" ")
     if who.bearer:
-        return f"Bearer {who.bearer}", DEFAULT_LIFE
+        return f"Bearer {who.bearer}", 0.0
     if kind.lower() == "basic":
         if who.identity:
-            refresh = await _acr_refresh(http, base, repository, who, tokens, entra)
+            refresh = await _acr_refresh(http, base, repository, who, share, entra)
             return Credentials("00000000-0000-0000-0000-000000000000", refresh).basic, ACR_REFRESH_SECONDS
-        return who.basic, 3600.0
+        return who.basic, 0.0
     if kind.lower() != "bearer":
         raise RegistryUnavailable(f"'{repository.host}' asks for an unknown kind of authentication: '{kind[:40]}'")
     asked = dict(_CHALLENGE.findall(rest))
@@ -217,11 +239,11 @@ async def answer(
         realm = urljoin(base, realm)
     except ValueError:
         raise RegistryUnavailable(f"'{repository.host}' asks for a token of '{realm[:200]}', which is no URL") from None
-    if realm.startswith("http://") and base.startswith("https://"):
+    if base.startswith("https://") and not realm[:8].lower() == "https://":
         raise RegistryUnavailable(f"'{repository.host}' wants its credentials sent to {realm} without TLS")
     refresh = who.refresh
     if who.identity:
-        refresh = await _acr_refresh(http, base, repository, who, tokens, entra)
+        refresh = await _acr_refresh(http, base, repository, who, share, entra)
         realm = f"{base}/oauth2/token"
     if refresh:
         form = {"grant_type": "refresh_token", "service": service, "scope": scope, "refresh_token": refresh}
@@ -230,21 +252,30 @@ async def answer(
         headers = {"Authorization": who.basic} if who.basic else {}
         params = {"service": service, "scope": scope}
         given = await _ask(http, "GET", realm, repository, params=params, headers=headers)
-    token = str(given.get("token") or given.get("access_token") or "")
+    token = _given(given.get("token") or given.get("access_token"), repository)
+    return f"Bearer {token}", _life(token, given.get("expires_in"))
+
+
+def _given(token: Any, repository: Repository) -> str:
+    """A token as it came, if a header may carry it."""
     if not token:
         raise RegistryUnavailable(f"the token server of '{repository.host}' answers without a token")
-    life = given.get("expires_in")
-    return f"Bearer {token}", _life(token, life)
+    if not isinstance(token, str) or not sound(token):
+        words = f"of visible ASCII characters, at most {limits.TOKEN_BYTES}"
+        raise RegistryUnavailable(
+            f"the token server of '{repository.host}' gives a token that is none: it is not {words}"
+        )
+    return token
 
 
 def _life(token: str, said: Any) -> float:
     """What the server says; ACR says nothing, but its tokens are JWTs with an end."""
-    if isinstance(said, int | float):
-        return float(said)
     try:
+        if isinstance(said, int | float):
+            return float(said)
         body = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"]) - time.time()
-    except (IndexError, ValueError, KeyError, TypeError):
+    except (IndexError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return DEFAULT_LIFE
 
 
@@ -253,21 +284,20 @@ async def _acr_refresh(
     base: str,
     repository: Repository,
     who: Credentials,
-    tokens: Tokens,
+    share: Share,
     entra: Callable[[str], Awaitable[str]],
 ) -> str:
-    """ACR's refresh token for the Entra token of an identity."""
-    known = tokens.get(repository.host, who, ACR_REFRESH)
-    if known or who.identity is None:
-        return known
-    url = f"{base}/oauth2/exchange"
-    form = {"grant_type": "access_token", "service": repository.host, "access_token": await entra(url)}
-    given = await _ask(http, "POST", url, repository, data=form)
-    token = str(given.get("refresh_token") or "")
-    if not token:
-        raise RegistryUnavailable(f"'{repository.host}' answers the exchange of an Entra token without a token")
-    tokens.put(repository.host, who, ACR_REFRESH, token, ACR_REFRESH_SECONDS)
-    return token
+    """ACR's refresh token for the Entra token of an identity: one for all repositories, so one asks for it."""
+    async with share.turn(ACR_REFRESH):
+        known = share.get(ACR_REFRESH)
+        if known:
+            return known
+        url = f"{base}/oauth2/exchange"
+        form = {"grant_type": "access_token", "service": repository.host, "access_token": await entra(url)}
+        given = await _ask(http, "POST", url, repository, data=form)
+        token = _given(given.get("refresh_token"), repository)
+        share.put(ACR_REFRESH, token, ACR_REFRESH_SECONDS)
+        return token
 
 
 async def _ask(

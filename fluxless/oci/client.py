@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from fluxless import limits
 from fluxless.addresses import refusal
 from fluxless.auth.purposes import ACR, HostRefused
-from fluxless.limits import INDEX_DEPTH
 from fluxless.oci import auth, media
 from fluxless.oci.auth import ANONYMOUS, Credentials, Tokens
 from fluxless.oci.errors import (
@@ -101,7 +101,7 @@ class Registry:
         self._insecure = insecure
         self._timeout = timeout
         self._scope = f"repository:{repository.path}:{'pull,push' if push else 'pull'}"
-        self._tokens = tokens
+        self._share = tokens.share(repository.host, credentials, self._tls, proxy)
         self._base = ""
         self._http: aiohttp.ClientSession | None = None
 
@@ -155,14 +155,14 @@ class Registry:
 
     async def manifest(self, reference: str) -> Manifest:
         """The image manifest of a tag or digest; of an index, that for linux/amd64, else the first."""
-        for _ in range(INDEX_DEPTH):
+        for _ in range(limits.INDEX_DEPTH):
             raw, kind = await self._get_manifest(reference)
             document = self._document(raw, reference)
             kind = str(document.get("mediaType") or kind)
             if kind not in {media.INDEX, media.DOCKER_INDEX}:
                 return self._read_manifest(raw, kind, document, reference)
             reference = self._of_index(document, reference)
-        words = f"'{self.repository}' has indexes of indexes, more than {INDEX_DEPTH} deep, at '{reference}'"
+        words = f"'{self.repository}' has indexes of indexes, more than {limits.INDEX_DEPTH} deep, at '{reference}'"
         raise ContentMismatch(words, "push an index that names manifests")
 
     def _read_manifest(self, raw: bytes, kind: str, document: Mapping[str, Any], reference: str) -> Manifest:
@@ -308,14 +308,14 @@ class Registry:
         self, stack: contextlib.AsyncExitStack, method: str, path: str, headers: dict[str, str], data: Any
     ) -> aiohttp.ClientResponse:
         assert self._http is not None  # noqa: S101  (an async context)
-        base, host = await self._where(), self.repository.host
-        known = self._tokens.get(host, self._who, self._scope) or await self._token(base, self._tokens.challenge(host))
+        base = await self._where()
+        known = await self._token(base, self._share.challenge)
         reply = await self._follow(stack, method, f"{base}{path}", headers, known, data)
         challenge = reply.headers.get("WWW-Authenticate", "")
         if reply.status != 401 or not challenge:
             return reply
-        self._tokens.forget(host, self._who, self._scope)
-        self._tokens.challenged(host, challenge)
+        self._share.forget(self._scope)
+        self._share.challenge = challenge
         header = await self._token(base, challenge)
         if not header or header == known:
             return reply
@@ -328,17 +328,24 @@ class Registry:
         if not challenge:
             return ""
         assert self._http is not None  # noqa: S101
-        host, who, scope = self.repository.host, self._who, self._scope
-        turn = self._tokens.turn(host, who)
-        async with turn:
-            if known := self._tokens.get(host, who, scope):
-                return known
-            header, life = await auth.answer(
-                self._http, base, self.repository, challenge, who, scope, self._tokens, self._entra
-            )
-            if header:
-                self._tokens.put(host, who, scope, header, life)
-            return header
+        self._admit(base)  # before anything that was earned is read, or sent
+        share, scope = self._share, self._scope
+        if known := share.get(scope):
+            return known
+        wait = min(self._timeout, limits.TOKEN_SECONDS)
+        try:
+            async with asyncio.timeout(wait), share.turn(scope):
+                if known := share.get(scope):
+                    return known
+                header, life = await auth.answer(
+                    self._http, base, self.repository, challenge, self._who, scope, share, self._entra
+                )
+                if header:
+                    share.put(scope, header, life)
+                return header
+        except TimeoutError:
+            words = f"'{self.repository.host}' gives no token within {wait:.0f} s"
+            raise RegistryUnavailable(words, "raise spec.timeout, or check the server of tokens") from None
 
     async def _follow(
         self,
@@ -380,31 +387,33 @@ class Registry:
 
     async def _where(self) -> str:
         """The address. Only where it is allowed to be insecure is HTTP tried, when HTTPS is not spoken."""
-        import aiohttp
-
         if self._base:
             return self._base
         host = "registry-1.docker.io" if self.repository.host == DOCKER_HUB else self.repository.host
-        self._base = f"https://{host}"
+        scheme = "https"
         if self._insecure or self.repository.loopback:
-            assert self._http is not None  # noqa: S101
-            known = _plain.get(host)
-            if known is None:
-                try:
-                    async with self._http.get(f"{self._base}/v2/", allow_redirects=False):
-                        known = False
-                except (aiohttp.ClientConnectorCertificateError, TimeoutError):
-                    known = False
-                except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    if refusal(error) is not None:
-                        raise
-                    known = not isinstance(error, aiohttp.ClientConnectorError) or isinstance(
-                        error, aiohttp.ClientSSLError
-                    )
-                _plain[host] = known
-            if known:
-                self._base = f"http://{host}"
+            scheme = self._share.scheme or await self._spoken(host)
+        self._base = f"{scheme}://{host}"
         return self._base
+
+    async def _spoken(self, host: str) -> str:
+        """What a registry speaks. No answer, or no connection, teaches nothing: then it raises what aiohttp raises."""
+        import aiohttp
+
+        assert self._http is not None  # noqa: S101
+        spoken = "https"
+        try:
+            async with self._http.get(f"https://{host}/v2/", allow_redirects=False):
+                pass
+        except aiohttp.ClientConnectorCertificateError:
+            pass
+        except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            tls = isinstance(error, aiohttp.ClientSSLError)
+            if refusal(error) is not None or (isinstance(error, aiohttp.ClientConnectorError) and not tls):
+                raise
+            spoken = "http"
+        self._share.scheme = spoken
+        return spoken
 
     async def _refusal(self, reply: aiohttp.ClientResponse, path: str) -> RegistryProblem:
         said = _error_words(await reply.content.read(8192))
@@ -430,8 +439,6 @@ class Registry:
 
 
 _ACCEPT = {"Accept": ", ".join(media.ACCEPTED)}
-_plain: dict[str, bool] = {}
-"""Which registries speak HTTP only."""
 
 
 def _platform(entry: Mapping[str, Any]) -> tuple[str, str]:
