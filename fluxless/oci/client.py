@@ -17,7 +17,6 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from fluxless import limits
-from fluxless.addresses import refusal
 from fluxless.auth.purposes import ACR, HostRefused
 from fluxless.oci import auth, media
 from fluxless.oci.auth import ANONYMOUS, Credentials, Tokens
@@ -397,7 +396,9 @@ class Registry:
         return self._base
 
     async def _spoken(self, host: str) -> str:
-        """What a registry speaks. No answer, or no connection, teaches nothing: then it raises what aiohttp raises."""
+        """What a registry speaks: HTTP if there is no handshake of TLS with it. No answer, no connection, and one that
+        is lost later teach nothing: then it raises what aiohttp raises.
+        """
         import aiohttp
 
         assert self._http is not None  # noqa: S101
@@ -407,10 +408,7 @@ class Registry:
                 pass
         except aiohttp.ClientConnectorCertificateError:
             pass
-        except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            tls = isinstance(error, aiohttp.ClientSSLError)
-            if refusal(error) is not None or (isinstance(error, aiohttp.ClientConnectorError) and not tls):
-                raise
+        except aiohttp.ClientSSLError:
             spoken = "http"
         self._share.scheme = spoken
         return spoken
