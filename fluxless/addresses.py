@@ -66,6 +66,8 @@ UNLESS_ALLOWED = _table(
 """IANA's registries of special-purpose addresses, but for what is never allowed."""
 _LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _NAT64, _NAT64_LOCAL = IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")
+_SIIT = IPv6Network("::ffff:0:0:0/96")
+"""Translated addresses of RFC 2765."""
 _ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
@@ -180,7 +182,7 @@ def _embedded(address: Address) -> Iterator[IPv4Address]:
     last = IPv4Address(raw[12:])
     if raw[:12] == bytes(12) and int(address) > 1:  # the old compatible form
         yield last
-    if address in _NAT64 or address in _NAT64_LOCAL or raw[8:12] in _ISATAP:
+    if address in _NAT64 or address in _NAT64_LOCAL or address in _SIIT or raw[8:12] in _ISATAP:
         yield last
     if address in _NAT64_LOCAL:  # RFC 6052: bits 64 to 71 are skipped
         yield IPv4Address(raw[6:8] + raw[9:11])

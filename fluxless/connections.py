@@ -11,24 +11,28 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiohappyeyeballs
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from fluxless import limits
 from fluxless.addresses import AddressRefused, policy
+from fluxless.fair_slots import FairSlots, tenant
 from fluxless.transport import Proxy
 
 SECOND_FAMILY_AFTER = 0.25
 """Seconds after which the other of IPv6 and IPv4 is tried as well (RFC 8305)."""
 
 
-def reachable(host: str, found: Sequence[Any]) -> list[Any]:
+def reachable(host: str, answers: Sequence[Any]) -> list[Any]:
     """Those of getaddrinfo's answers that may be called. Raises `AddressRefused` if none may."""
     kept: list[Any] = []
     refused: AddressRefused | None = None
-    for info in found:
+    for info in answers:
         try:
             policy().judge(host, str(info[4][0]), int(info[4][1]))
             kept.append(info)
@@ -39,11 +43,37 @@ def reachable(host: str, found: Sequence[Any]) -> list[Any]:
     return kept
 
 
+_lookups = ThreadPoolExecutor(limits.LOOKUPS, "fluxless-lookup")
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, FairSlots] = WeakKeyDictionary()
+
+
+async def found(host: str, port: int, family: int = 0, flags: int = 0) -> list[Any]:
+    """What getaddrinfo says of a host, asked in threads of its own: one that nobody answers holds its thread for as
+    long as the system's resolver is patient, whoever gave up waiting, and with it a slot of its tenant. Raises OSError.
+    """
+    loop, who = asyncio.get_running_loop(), tenant.get()
+    slots = _slots.setdefault(loop, FairSlots(limits.LOOKUPS))
+
+    def ask() -> list[Any]:
+        return list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags))
+
+    await slots.acquire(who)
+    asked = loop.run_in_executor(_lookups, ask)
+    asked.add_done_callback(lambda done: _looked(slots, who, done))
+    return await asyncio.shield(asked)
+
+
+def _looked(slots: FairSlots, who: str, done: asyncio.Future[list[Any]]) -> None:
+    slots.release(who)
+    if not done.cancelled():
+        done.exception()  # heard, though nobody may be waiting any more
+
+
 async def dial(host: str, port: int, *, timeout: float) -> socket.socket:
     """A connected socket. Raises OSError, `AddressRefused` among them, and TimeoutError."""
     async with asyncio.timeout(timeout):
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return await aiohappyeyeballs.start_connection(reachable(host, found), happy_eyeballs_delay=SECOND_FAMILY_AFTER)
+        kept = reachable(host, await found(host, port))
+        return await aiohappyeyeballs.start_connection(kept, happy_eyeballs_delay=SECOND_FAMILY_AFTER)
 
 
 class _Dialler:
@@ -75,7 +105,7 @@ class Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, *, own_proxy: bool = False, **named: Any) -> None:
-        super().__init__(**named)
+        super().__init__(resolver=_Resolver(), **named)
         self._own_proxy = own_proxy
 
     async def _create_proxy_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
@@ -118,6 +148,22 @@ class SocksConnector(aiohttp.TCPConnector):
             raise aiohttp.ClientConnectorCertificateError(req.connection_key, error) from error
         except ssl.SSLError as error:
             raise aiohttp.ClientConnectorSSLError(req.connection_key, error) from error
+
+
+class _Resolver(AbstractResolver):
+    """Asks as everybody here does."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(hostname=host, host=str(place[0]), port=place[1], family=kind, proto=proto, flags=numeric)
+            for kind, _, proto, _, place in await found(host, port, family, socket.AI_ADDRCONFIG)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
 class _Unresolved(AbstractResolver):

@@ -130,6 +130,7 @@ CLUSTER_SLOTS = _limit("CLUSTER_SLOTS", 32, "objects", "one cluster worked on at
 FAILING_SLOTS = _limit("FAILING_SLOTS", 8, "objects", "of these, those that have failed before")
 WORKER_SLOTS = _limit("WORKER_SLOTS", 96, "objects", "all clusters of a worker; a cluster has half at most")
 PROCESS_SLOTS = _limit("PROCESS_SLOTS", 8, "processes", "a worker at once; a namespace has half at most")
+LOOKUPS = _limit("LOOKUPS", 16, "lookups", "names of hosts, a worker at once; a namespace has half at most")
 FETCH_SLOTS = _limit("FETCH_SLOTS", 6, "fetches", "Git, a worker at once; a namespace has half at most")
 MOVE_DEPTH = _limit("MOVE_DEPTH", 5, "levels", "Kustomizations that render Kustomizations, looked into before a prune")
 MOVE_BUILDS = _limit("MOVE_BUILDS", 100, "builds", "of such Kustomizations, a level")

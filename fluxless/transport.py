@@ -56,15 +56,29 @@ def _context(tls: Tls) -> ssl.SSLContext:
     try:
         if tls.ca:
             context.load_verify_locations(cadata=tls.ca.decode())
-        if tls.certificate:
-            with tempfile.NamedTemporaryFile(prefix="fluxless-tls-") as file:  # ssl takes certificates by path only
-                Path(file.name).write_bytes(tls.certificate + b"\n" + tls.key)
-                context.load_cert_chain(file.name)
     except (ssl.SSLError, ValueError) as error:
-        raise ValueError(f"holds a CA or certificate that cannot be read: {error}") from error
+        raise ValueError(f"holds a CA that cannot be read: {error}") from error
+    if tls.certificate:
+        show(context, tls.certificate, tls.key)
     if tls.insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Let a context show a certificate; blocking, short. Raises ValueError for what is no PEM, and for a key with a
+    passphrase, which OpenSSL would ask the worker's terminal for.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(prefix="fluxless-tls-") as file:  # ssl takes certificates by path only
+            Path(file.name).write_bytes(certificate + b"\n" + key)
+            context.load_cert_chain(file.name, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"holds a certificate or key that cannot be read: {error}") from error
+
+
+def _no_passphrase() -> bytes:
+    raise ValueError("the key is encrypted; give it without a passphrase")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.auth.purposes import ENTRA, STORAGE, HostRefused, Purpose, admit, is_own_store
@@ -188,7 +189,11 @@ def of_secret(data: Mapping[str, bytes], ruling: frozenset[str] = frozenset()) -
             raise ValueError(f"has a clientCertificate that cannot be read: {error}") from None
         return Identity(credential, f"{tenant}/{client}")
     if client:
-        if client.lower() in ruling:
+        try:
+            client = str(UUID(client))  # Azure takes other spellings of one that rules
+        except ValueError:
+            raise ValueError("has a clientId that is no UUID") from None
+        if client in ruling:
             raise ValueError("names by clientId an identity that rules clusters, which objects may not choose")
         return Identity(ManagedIdentityCredential(client_id=client), f"managed/{client}", rules=_rules(client))
     return None

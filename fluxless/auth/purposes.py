@@ -190,7 +190,19 @@ def admit(purpose: Purpose, url: str, *, tls: Tls | None, proxy: Proxy | None) -
         raise HostRefused(purpose, f"'{host}' would be trusted by the authority of a Secret", step)
 
 
+_OTHER_NAMES = ("-secondary", "-microsoftrouting", "-internetrouting", "-secondary")
+"""Of an account's endpoints: the other region's and those that choose a way through the Internet, in both orders."""
+
+
 def is_own_store(url: str) -> bool:
     """Whether a URL is of the storage account in which the app keeps artifacts of everybody, or its package."""
-    own = {host_of(os.environ.get(name, "")) for name in (STORE_URL, HOST_STORE)} - {""}
-    return host_of(url) in own
+    own = {_account(host_of(os.environ.get(name, ""))) for name in (STORE_URL, HOST_STORE)} - {""}
+    return _account(host_of(url)) in own
+
+
+def _account(host: str) -> str:
+    """The host of an account by its first name: Azure serves it by others as well, and account names have no dash."""
+    name, dot, rest = host.partition(".")
+    for other in _OTHER_NAMES:
+        name = name.removesuffix(other)
+    return f"{name}{dot}{rest}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from fluxless import connections
 from fluxless.addresses import AddressRefused
 from fluxless.connections import reachable
 
@@ -28,8 +28,7 @@ async def refused(objects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     async def look(host: str, port: int) -> None:
         async with slots:
             try:
-                loop = asyncio.get_running_loop()
-                reachable(host, await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+                reachable(host, await connections.found(host, port))
             except AddressRefused as problem:
                 found[host] = f"{problem}; {problem.next_step}"
             except (OSError, UnicodeError):

@@ -36,8 +36,11 @@ class Refs:
         return self.peeled.get(name) or self.commits.get(name)
 
 
-_version_2: OrderedDict[str, list[str]] = OrderedDict()
-"""The remotes that are known to speak it, with what a question has to repeat of their capabilities."""
+_version_2: OrderedDict[tuple[str, Auth], list[str]] = OrderedDict()
+"""The remotes that are known to speak it, with what a question has to repeat of their capabilities. What one says to
+somebody, by whatever proxy, is not told to another.
+"""
+_FORMATS = (b"object-format=sha1", b"object-format=sha256")
 KNOWN = 2000
 
 
@@ -53,11 +56,13 @@ async def ls_remote(url: str, auth: Auth, *, timeout: float, also: str = "", to_
     base = url.rstrip("/")
     try:
         async with session(auth, timeout) as http:
-            if not to_fetch and (known := _version_2.get(url)) is not None:
+            if not to_fetch and (known := _version_2.get((url, auth))) is not None:
                 try:
-                    return await _ask(http, base, known, also, url)
+                    if (refs := await _ask(http, base, known, also, url)).commits:
+                        return refs
                 except RemoteUnavailable:
-                    del _version_2[url]  # another server by now
+                    pass
+                _version_2.pop((url, auth), None)  # another server by now
             advertised = await _get(http, f"{base}/info/refs?service=git-upload-pack", url, 0 if to_fetch else 2)
             lines = list(_packets(advertised, url))
             if lines and lines[0].startswith(b"# service="):
@@ -66,17 +71,18 @@ async def ls_remote(url: str, auth: Auth, *, timeout: float, also: str = "", to_
             if not lines or lines[0] != b"version 2":
                 found = _read_advertisement([line for line in lines if line != b"version 1"])
                 return replace(found, advertised=advertised if to_fetch else b"")
-            formats = [line.decode() for line in lines if line.startswith(b"object-format=")]
+            formats = [line.decode() for line in _FORMATS if line in lines][:1]
             refs = await _ask(http, base, formats, also, url)
-            _remember(url, formats)
+            if refs.commits:
+                _remember(url, auth, formats)
             return refs
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise _unavailable(url, error, timeout) from error
 
 
-def _remember(url: str, formats: list[str]) -> None:
-    _version_2[url] = formats
-    _version_2.move_to_end(url)
+def _remember(url: str, auth: Auth, formats: list[str]) -> None:
+    _version_2[url, auth] = formats
+    _version_2.move_to_end((url, auth))
     if len(_version_2) > KNOWN:
         _version_2.popitem(last=False)
 

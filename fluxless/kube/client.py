@@ -58,6 +58,9 @@ class Cluster:
         self._resources: dict[tuple[str, str], Resource] = {}
         self._discovery: asyncio.Task[None] | None = None
         self._user = ""
+        self._closed = False
+        self.unknown = False
+        """Whether the API server has said that it does not know us, or not any more."""
         self._self = self
         self._views: dict[str, Cluster] = {}
 
@@ -116,6 +119,7 @@ class Cluster:
                 if self._budget is not None:
                     self._budget.spend(self.name, data)
                 return data
+            self._self.unknown |= status == 401
             problem = from_answer(status, data, phrase)
             if not isinstance(problem, TooManyRequests) or attempt == ATTEMPTS:
                 raise problem
@@ -127,6 +131,7 @@ class Cluster:
     ) -> tuple[int, str, bytes, float]:
         import aiohttp
 
+        self._in_use()
         self.counts[method] += 1
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "fluxless"}
         if authorization := await self._authorization():
@@ -159,16 +164,15 @@ class Cluster:
         import aiohttp
         from yarl import URL
 
+        self._in_use()
         self.counts[method] += 1
         sent = {**headers, **({"Impersonate-User": self._user} if self._user else {})}
         if authorization := await self._authorization():
             sent["Authorization"] = authorization
-        rest = self._api.rest_client
-        if rest.pool_manager is None:
-            rest.pool_manager = rest._create_pool_manager()
+        http: Any = self._api.rest_client.pool_manager
         limit = aiohttp.ClientTimeout(total=None, sock_connect=CONNECTED_WITHIN)
         try:
-            async with rest.pool_manager.request(
+            async with http.request(
                 method, URL(self._host + path, encoded=True), headers=sent, data=body, timeout=limit
             ) as answer:
                 metrics.API_REQUESTS.add(self.name, str(answer.status), method)
@@ -316,7 +320,13 @@ class Cluster:
 
     async def close(self) -> None:
         """Give back the connections."""
+        self._self._closed = True
         await self._api.close()
+
+    def _in_use(self) -> None:
+        """Raises `Unreachable` after the end: the SDK's session would raise what is no `ApiProblem`."""
+        if self._self._closed:
+            raise Unreachable(f"cluster {self.name!r}: the connection was closed")
 
 
 class _Dropped(Exception):

@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import re
-import tempfile
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from fluxless.kube import kubeconfig
 from fluxless.kube.answers import Budget
 from fluxless.kube.client import AT_ONCE, Cluster
 from fluxless.kube.kubeconfig import Connection, Files, KubeconfigProblem
-from fluxless.transport import proxied
+from fluxless.transport import proxied, show
 
 if TYPE_CHECKING:
     from fluxless.auth.identity import Identity
@@ -65,13 +65,25 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Minted:
+    """One that is made for an object, with a new token each time: `of` tells apart what it is made of."""
+
+    name: str
+    of: str
+    kubeconfig: Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Named:
-    """An AKS cluster that an object names, and who opens it: `who` tells identities apart, and `identity` gives it."""
+    """An AKS cluster that an object names, and who opens it: `who` tells identities apart, and `identity` gives it. It
+    is `listed` where the app's settings name it: then it is no choice of the object's.
+    """
 
     name: str
     resource_id: str
     who: str
     identity: Callable[[], Awaitable[Identity]]
+    listed: bool = False
 
 
 class ConfigProblem(Problem):
@@ -177,19 +189,27 @@ async def connect_brought(brought: Brought) -> Cluster:
 
 
 async def connect_named(named: Named, identity: Identity) -> Cluster:
-    """Open the AKS cluster that an object names, likewise. Raises `Problem`."""
-    return await _connect_aks(named.name, named.resource_id, identity)
+    """Open the AKS cluster that an object names, likewise; its addresses are judged unless the app's settings list it.
+    Raises `Problem`.
+    """
+    return await _connect_aks(named.name, named.resource_id, identity, judged=not named.listed)
 
 
 async def _open(
     name: str, connection: Connection, token: Callable[[], Awaitable[str]] | None = None, *, judged: bool = False
 ) -> Cluster:
-    api = await asyncio.to_thread(_client, connection)
+    try:
+        api = await asyncio.to_thread(_client, connection)
+    except (ssl.SSLError, ValueError) as error:
+        step = "give PEM, in base64, and a key without a passphrase"
+        raise KubeconfigProblem(f"of cluster {name!r}", f"its certificates cannot be used: {error}", step) from None
+    rest = api.rest_client
     if judged:
         from fluxless.connections import Connector
 
-        rest, own = api.rest_client, not connection.proxy
+        own = not connection.proxy
         rest._create_connector = lambda: Connector(limit=rest.maxsize, ssl=rest.ssl_context, own_proxy=own)
+    rest.pool_manager = _Straight(rest._create_pool_manager)
     return Cluster(name, api, token or _authorization(connection), Budget() if judged else None)
 
 
@@ -197,24 +217,40 @@ def _client(connection: Connection) -> Any:
     """The SDK's client; importing it takes a third of a second, hence the thread."""
     from kubernetes.aio.client import ApiClient, Configuration
 
-    with tempfile.TemporaryDirectory(prefix="fluxless-tls-") as folder:
-        configuration = Configuration(
-            host=connection.server,
-            ca_cert_data=connection.ca.decode() or None,
-            verify_ssl=not connection.insecure,
-            connection_pool_maxsize=AT_ONCE + 8,
-            proxy=connection.proxy or None,
-            tls_server_name=connection.server_name or None,
-        )
-        configuration.client_session_kwargs = {"trust_env": proxied()}
-        if connection.certificate and connection.key:
-            files = {"cert_file": connection.certificate, "key_file": connection.key}
-            for attribute, data in files.items():
-                path = Path(folder) / attribute
-                path.touch(mode=0o600)
-                path.write_bytes(data)
-                setattr(configuration, attribute, str(path))
-        return ApiClient(configuration)
+    configuration = Configuration(
+        host=connection.server,
+        ca_cert_data=connection.ca.decode() or None,
+        verify_ssl=not connection.insecure,
+        connection_pool_maxsize=AT_ONCE + 8,
+        proxy=connection.proxy or None,
+        tls_server_name=connection.server_name or None,
+    )
+    configuration.client_session_kwargs = {"trust_env": proxied()}
+    api = ApiClient(configuration)
+    if connection.certificate and connection.key:
+        show(api.rest_client.ssl_context, connection.certificate, connection.key)
+    return api
+
+
+class _Straight:
+    """A session that follows no redirects: an API server has none, and what it names would be asked by the app, with
+    the headers of the object's account.
+    """
+
+    def __init__(self, create: Callable[[], Any]) -> None:
+        self._create = create
+        self._session: Any = None
+
+    def request(self, method: str, url: Any, **named: Any) -> Any:
+        """See aiohttp."""
+        if self._session is None:
+            self._session = self._create()
+        return self._session.request(method, url, **named, allow_redirects=False)
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        if self._session is not None:
+            await self._session.close()
 
 
 def _authorization(connection: Connection) -> Callable[[], Awaitable[str]]:
@@ -231,14 +267,14 @@ def _authorization(connection: Connection) -> Callable[[], Awaitable[str]]:
     return header
 
 
-async def _connect_aks(name: str, resource_id: str, identity: Identity) -> Cluster:
+async def _connect_aks(name: str, resource_id: str, identity: Identity, *, judged: bool = False) -> Cluster:
     """Ask ARM for the user kubeconfig, and put an Entra token in the place of its exec plugin (azure-facts C)."""
     where = f"of AKS cluster {name!r}"
     text = await _user_kubeconfig(name, resource_id, identity)
     server, cluster, user = kubeconfig.sections(text, where)
     server_id = _server_id(user)
     if not server_id:
-        return await _open(name, kubeconfig.parse(text, where))
+        return await _open(name, kubeconfig.parse(text, where), judged=judged)
     if f"{server_id}/.default" != AKS.scope:
         step = "let the cluster use Entra integration that AKS manages"
         raise KubeconfigProblem(where, f"its Entra application {server_id!r} is not that of AKS", step)
@@ -247,7 +283,7 @@ async def _connect_aks(name: str, resource_id: str, identity: Identity) -> Clust
     async def token() -> str:
         return f"Bearer {await identity.token(AKS, server)}"  # the authority is ARM's word, nobody else's
 
-    return await _open(name, Connection(server=server, ca=ca), token)
+    return await _open(name, Connection(server=server, ca=ca), token, judged=judged)
 
 
 def _server_id(user: Mapping[str, Any]) -> str:

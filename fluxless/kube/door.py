@@ -76,7 +76,7 @@ async def opened(cluster: Cluster, door: Door) -> AsyncIterator[str]:
     token = secrets.token_urlsafe(24)
 
     async def pass_on(request: web.Request) -> web.StreamResponse:
-        path, method = "/" + request.match_info["path"], request.method
+        path, method = request.rel_url.raw_path.removeprefix(f"/{token}"), request.method  # as it was written
         headers = {name: value for name, value in request.headers.items() if name.lower() in _KEPT}
         if door.documents.serves(method, path):
             return await _known(cluster, door.documents, str(request.rel_url).partition(token)[2], headers)

@@ -1,7 +1,8 @@
 """Tokens that somebody else has signed: OpenID Connect discovery, keys, claims (RT-3, RT-9), and Event Grid's of Entra.
 
 Sources: OpenID Connect Discovery 1.0 and Core 1.0 (ID token validation). Keys are kept for ten minutes, and fetched
-again at once, but not more often than every ten seconds, when a token names one that is not known.
+again at once, but not more often than every ten seconds, when a token names one that is not known or the issuer
+failed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ GOOGLE = "https://accounts.google.com"
 class _Issuer:
     keys: dict[str, Any] = field(default_factory=dict)
     fetched: float = float("-inf")
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asked: float = float("-inf")
+    """When it was asked last, whatever it answered."""
+    failed: str = ""
+    fetching: asyncio.Task[None] | None = None
 
 
 _issuers: dict[tuple[int, str], _Issuer] = {}
@@ -73,16 +77,30 @@ async def google(header: str, email: str, audience: str) -> None:
 
 async def _key(issuer: str, identifier: str) -> Any:
     place = _issuers.setdefault((id(asyncio.get_running_loop()), issuer), _Issuer())
-    async with place.lock:
-        age = time.monotonic() - place.fetched
-        if age > KEYS_FOR or (identifier not in place.keys and age > AGAIN_AFTER):
-            place.keys = await _fetch(issuer)
-            place.fetched = time.monotonic()
+    now = time.monotonic()
+    if identifier in place.keys and now - place.fetched <= KEYS_FOR:
+        return place.keys[identifier]
+    if place.fetching is None and now - place.asked > AGAIN_AFTER:
+        place.fetching = asyncio.create_task(_refresh(place, issuer))
+    if place.fetching is not None:  # it goes on for whoever comes next, when this caller gives up
+        await asyncio.shield(place.fetching)
+    if place.failed:
+        raise Refused(place.failed, 503)
     if identifier in place.keys:
         return place.keys[identifier]
     if not identifier and len(place.keys) == 1:
         return next(iter(place.keys.values()))
     raise Refused(f"failed to verify OIDC token: the issuer has no key '{identifier[:60]}'")
+
+
+async def _refresh(place: _Issuer, issuer: str) -> None:
+    try:
+        place.keys, place.failed = await _fetch(issuer), ""
+        place.fetched = time.monotonic()
+    except Refused as problem:
+        place.failed = str(problem)
+    finally:
+        place.asked, place.fetching = time.monotonic(), None
 
 
 async def _fetch(issuer: str) -> dict[str, Any]:

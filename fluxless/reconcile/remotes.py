@@ -9,19 +9,21 @@ import asyncio
 import hashlib
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakSet, WeakValueDictionary
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kube.client import Cluster
-from fluxless.kube.connect import Brought, ClusterConfig, Named, connect_brought, connect_named
+from fluxless.kube.connect import Brought, ClusterConfig, Minted, Named, connect_brought, connect_named
 
 if TYPE_CHECKING:
     from fluxless.auth.identity import Identity
 
 KEPT = 50
-"""Connections; the ones that were not used for longest are closed."""
+"""Connections; above that, those of the namespace that has most are closed, as soon as nobody uses them."""
 FRESH = 3300.0
 """Seconds after which a connection is opened anew: credentials from ARM and token requests live for an hour."""
 
@@ -35,8 +37,9 @@ class Remotes:
 
     def __init__(self, clusters: Mapping[str, ClusterConfig] | None = None) -> None:
         self._clusters = clusters or {}
-        self._open: OrderedDict[str, tuple[float, Cluster, Identity | None]] = OrderedDict()
-        self._lock = asyncio.Lock()
+        self._open: OrderedDict[str, _Line] = OrderedDict()
+        self._left: list[_Line] = []
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def as_app(self, by: str, label: str, resource_id: str) -> Named:
         """A cluster that an object of the cluster `by` names without an account, so that the app opens it. Raises
@@ -57,39 +60,96 @@ class Remotes:
         async def identity() -> Identity:
             return credential(client_id)
 
-        return Named(label, resource_id, f"app/{client_id or ''}", identity)
+        return Named(label, resource_id, f"app/{client_id or ''}", identity, listed=True)
 
-    async def get(self, config: Brought | Named) -> Cluster:
-        """The connection for a kubeconfig or a name. Raises `Problem`."""
-        text = config.text if isinstance(config, Brought) else f"{config.resource_id.lower()}\0{config.who}"
-        key = hashlib.sha256(f"{type(config).__name__}\0{text}".encode()).hexdigest()
-        old: list[tuple[float, Cluster, Identity | None]] = []
-        async with self._lock:
-            opened, cluster, _ = self._open.get(key, (0.0, None, None))
-            if cluster is None or time.monotonic() - opened > FRESH:
-                cluster, own = await _opened(config)
-                self._open[key] = (time.monotonic(), cluster, own)
+    async def get(self, config: Brought | Minted | Named, user: object) -> Cluster:
+        """The connection for a kubeconfig or a name. It stays open for as long as `user` lives, whoever else comes.
+        Raises `Problem`.
+        """
+        key, whose = _key(config), _whose(config)
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        async with turn:
+            line = self._open.get(key)
+            if line is None or time.monotonic() - line.opened > FRESH or line.cluster.unknown:
+                fresh = await _opened(config, whose)
+                self._leave(key)
+                self._open[key] = line = fresh
             self._open.move_to_end(key)
-            old += [self._open.popitem(last=False)[1] for _ in range(len(self._open) - KEPT)]
-        for unused in old:
-            await _closed(*unused)
-        return cluster
+            line.users.add(user)
+        while len(self._open) > KEPT:
+            self._leave(self._spared())
+        await self._close([line for line in self._left if not line.users])
+        return line.cluster
+
+    def _spared(self) -> str:
+        """Of the namespace that has most, the one that was not used for longest."""
+        count = Counter(line.whose for line in self._open.values())
+        most = max(count.values())
+        return next(key for key, line in self._open.items() if count[line.whose] == most)
+
+    def _leave(self, key: str) -> None:
+        line = self._open.pop(key, None)
+        if line is not None:
+            self._left.append(line)
+
+    async def _close(self, lines: list[_Line]) -> None:
+        self._left = [line for line in self._left if line not in lines]
+        for line in lines:
+            await line.cluster.close()
+            if line.own is not None:
+                await line.own.close()
 
     async def close(self) -> None:
         """Give back every connection."""
-        for known in self._open.values():
-            await _closed(*known)
+        lines = [*self._open.values(), *self._left]
         self._open.clear()
+        await self._close(lines)
 
 
-async def _opened(config: Brought | Named) -> tuple[Cluster, Identity | None]:
-    if isinstance(config, Brought):
-        return await connect_brought(config), None
-    identity = await config.identity()
-    return await connect_named(config, identity), None if identity.shared else identity
+@dataclass(eq=False, slots=True)
+class _Line:
+    """An open connection. `users` are those who may still ask something; who is gone counts no more."""
+
+    cluster: Cluster
+    own: Identity | None
+    whose: str
+    opened: float = field(default_factory=time.monotonic)
+    users: WeakSet[object] = field(default_factory=WeakSet)
 
 
-async def _closed(_: float, cluster: Cluster, own: Identity | None) -> None:
-    await cluster.close()
-    if own is not None:
-        await own.close()
+def _key(config: Brought | Minted | Named) -> str:
+    """Nobody shares a connection, its budget and the name in its errors with another namespace, but for those that the
+    app's settings list.
+    """
+    match config:
+        case Brought():
+            text = f"{config.name}\0{config.text}"
+        case Minted():
+            text = f"{config.name}\0{config.of}"
+        case Named():
+            text = f"{_whose(config)}\0{config.resource_id.lower()}\0{config.who}"
+    return hashlib.sha256(f"{type(config).__name__}\0{text}".encode()).hexdigest()
+
+
+def _whose(config: Brought | Minted | Named) -> str:
+    """Cluster and namespace; empty for the app's own."""
+    listed = isinstance(config, Named) and config.listed
+    return "" if listed else config.name.rpartition("/")[0]
+
+
+async def _opened(config: Brought | Minted | Named, whose: str) -> _Line:
+    match config:
+        case Brought():
+            return _Line(await connect_brought(config), None, whose)
+        case Minted():
+            brought = Brought(config.name, await config.kubeconfig())
+            return _Line(await connect_brought(brought), None, whose)
+        case Named():
+            identity = await config.identity()
+            own = None if identity.shared else identity
+            try:
+                return _Line(await connect_named(config, identity), own, whose)
+            except BaseException:
+                if own is not None:
+                    await own.close()
+                raise

@@ -12,7 +12,7 @@ from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import Kind
 from fluxless.apply.census import Census
-from fluxless.kube.connect import RESOURCE_ID, Brought, Named
+from fluxless.kube.connect import RESOURCE_ID, Brought, Minted, Named
 from fluxless.reconcile.accounts import account_of, user_of
 from fluxless.reconcile.errors import Stalled, Transient
 from fluxless.reconcile.run import Run
@@ -51,7 +51,7 @@ async def open_target(run: TargetRun) -> None:
         run.target, run.as_app = run.local, run.cluster
         return
     try:
-        remote = await run.services.remotes.get(await chosen_cluster(run, wanted))
+        remote = await run.services.remotes.get(await chosen_cluster(run, wanted), run)
     except Stalled:
         raise
     except Problem as problem:
@@ -86,7 +86,7 @@ async def explained(run: TargetRun, failures: Iterable[Failure]) -> list[Failure
     return [replace(failure, next_step=step) if failure.cls is FailureClass.FORBIDDEN else failure for failure in found]
 
 
-async def chosen_cluster(run: TargetRun, wanted: Mapping[str, Any]) -> Brought | Named:
+async def chosen_cluster(run: TargetRun, wanted: Mapping[str, Any]) -> Brought | Minted | Named:
     """The cluster of a `spec.kubeConfig`, and who opens it, which is not done yet. Raises `Problem`, `Stalled`."""
     if secret := wanted.get("secretRef"):
         return await _from_secret(run, str(secret["name"]), str(secret.get("key") or ""))
@@ -108,7 +108,7 @@ async def _from_secret(run: TargetRun, name: str, key: str) -> Brought:
     return Brought(f"{run.cluster.name}/{run.ref.namespace}/{name}", found.decode(errors="replace"))
 
 
-async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -> Brought | Named:
+async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -> Minted | Named:
     """CM-16: no secret anywhere; an identity in Entra, or a token of a service account."""
     label, provider = f"{run.cluster.name}/{run.ref.namespace}/{name}", data.get("provider", "")
     account = data.get("serviceAccountName") or run.services.settings.default_kubeconfig_service_account
@@ -119,7 +119,7 @@ async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -
     if provider == "generic":
         if not data.get("address"):
             raise _stalled(run, f"ConfigMap {name}: provider generic needs an address")
-        return Brought(label, await _generic(run, data, account or "default"))
+        return _generic(run, label, data, account or "default")
     raise _stalled(run, f"ConfigMap {name}: provider {provider!r} is not supported; use azure or generic")
 
 
@@ -136,21 +136,26 @@ async def _azure(run: TargetRun, label: str, resource_id: str, account: str) -> 
     return Named(label, resource_id, own.who, own.identity)
 
 
-async def _generic(run: TargetRun, data: Mapping[str, str], name: str) -> str:
+def _generic(run: TargetRun, label: str, data: Mapping[str, str], name: str) -> Minted:
     """A kubeconfig with a token of a service account of ours, made for the audiences that the other cluster wants."""
-    audiences = [line.strip() for line in data.get("audiences", "").splitlines() if line.strip()]
-    token = await service_account_token(run.cluster, run.ref.namespace, name, audiences or [data["address"]])
+    own, namespace = run.cluster, run.ref.namespace
+    audiences = [line.strip() for line in data.get("audiences", "").splitlines() if line.strip()] or [data["address"]]
     cluster: dict[str, str] = {"server": data["address"]}
     if data.get("ca.crt"):
         cluster["certificate-authority-data"] = base64.b64encode(data["ca.crt"].encode()).decode()
-    return json.dumps(
-        {
-            "clusters": [{"name": "remote", "cluster": cluster}],
-            "users": [{"name": "remote", "user": {"token": token}}],
-            "contexts": [{"name": "remote", "context": {"cluster": "remote", "user": "remote"}}],
-            "current-context": "remote",
-        }
-    )
+
+    async def kubeconfig() -> str:
+        token = await service_account_token(own, namespace, name, audiences)
+        return json.dumps(
+            {
+                "clusters": [{"name": "remote", "cluster": cluster}],
+                "users": [{"name": "remote", "user": {"token": token}}],
+                "contexts": [{"name": "remote", "context": {"cluster": "remote", "user": "remote"}}],
+                "current-context": "remote",
+            }
+        )
+
+    return Minted(label, json.dumps([name, audiences, cluster]), kubeconfig)
 
 
 def _missing(run: TargetRun, text: str) -> Problem:

@@ -28,7 +28,7 @@ from fluxless.bucket.s3 import S3Bucket
 from fluxless.git import github, ssh
 from fluxless.git.auth import Auth
 from fluxless.git.ls_remote import ls_remote
-from fluxless.kube.connect import Brought, connect_brought
+from fluxless.kube.connect import Brought, ClusterConfig, connect, connect_brought
 from fluxless.kustomize import bases
 from fluxless.notification import oidc
 from fluxless.notification.signatures import Refused
@@ -361,6 +361,7 @@ async def test_a_name_that_changes_its_answer_gets_nobody_in(
         "2002:a9fe:a9fe::1",
         "2001:0:a9fe:a9fe:0:0:0:1",
         "2001:db8::5efe:a9fe:a9fe",
+        "::ffff:0:169.254.169.254",
     ],
 )
 def test_no_setting_opens_metadata(address: str) -> None:
@@ -432,3 +433,19 @@ def test_a_range_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     host.allow_addresses.cache_clear()
     with pytest.raises(Problem, match=r"FLUXLESS_ALLOWED_ADDRESSES '10\.0\.0\.5/8'"):
         host.allow_addresses()
+
+
+async def test_an_api_server_leads_nowhere(strict: None, canary: Canary) -> None:
+    """Not even that of the app's settings, which is not judged: it would take the impersonated account along."""
+    addresses.use(AddressPolicy(everything=True))
+    async with _redirecting(f"http://{NEAR}:{canary.port}") as port:
+        text = _kubeconfig(f"http://127.0.0.1:{port}").text
+        cluster = await connect(ClusterConfig("own", kubeconfig_inline=text))
+        try:
+            with pytest.raises(Problem):
+                await cluster.impersonating("system:serviceaccount:t:x").request("GET", "/version", timeout=SECONDS)
+            async with cluster.stream("GET", "/version", {}, None) as answer:
+                assert answer.status == 302
+        finally:
+            await cluster.close()
+    assert canary.seen == 0

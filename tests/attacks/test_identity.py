@@ -199,7 +199,7 @@ LISTED = {"FLUXLESS_TOKEN_HOSTS": "storage=127.0.0.1,devops=127.0.0.1", "FLUXLES
 SECRETS = {
     "proxy": {"address": "http://{proxy}"},
     "ca": {"ca.crt": "{authority}"},
-    "pair": {"clientId": "c-1"},
+    "pair": {"clientId": "c1c1c1c1-0000-4000-8000-000000000001"},
     "authority": {"tenantId": "t", "clientId": "c", "clientSecret": TOKEN, "authorityHost": "https://{https}"},
 }
 PROXY, CA = {"proxySecretRef": {"name": "proxy"}}, {"certSecretRef": {"name": "ca"}}
@@ -321,7 +321,7 @@ async def test_what_one_object_has_earned_at_a_registry_is_not_shown_for_another
     assert somebody.stolen() == []
 
 
-@pytest.mark.parametrize("secret", [{}, {"clientId": "c-1"}])
+@pytest.mark.parametrize("secret", [{}, {"clientId": "c1c1c1c1-0000-4000-8000-000000000001"}])
 async def test_the_apps_own_storage_account_is_no_bucket(
     somebody: Somebody, monkeypatch: pytest.MonkeyPatch, secret: dict[str, str]
 ) -> None:
@@ -334,11 +334,15 @@ async def test_the_apps_own_storage_account_is_no_bucket(
     assert somebody.stolen() == []
 
 
+RULER = "c1c1c1c1-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize("spelled", [RULER, RULER.upper(), RULER.replace("-", ""), f"{{{RULER}}}", f"({RULER})"])
 async def test_an_identity_that_rules_clusters_is_not_chosen_by_a_secret(
-    somebody: Somebody, monkeypatch: pytest.MonkeyPatch
+    somebody: Somebody, monkeypatch: pytest.MonkeyPatch, spelled: str
 ) -> None:
     monkeypatch.setenv("FLUXLESS_TOKEN_HOSTS", "storage=127.0.0.1")
     spec = _filled({"endpoint": "https://{https}", "secretRef": {"name": "s"}}, somebody)
-    with pytest.raises(REFUSALS, match="rules clusters"):
-        await _bucket(spec, {"s": {"clientId": "Ruler"}}, ruling_identities=frozenset({"ruler"}))
+    with pytest.raises(REFUSALS, match=r"rules clusters|no UUID"):
+        await _bucket(spec, {"s": {"clientId": spelled}}, ruling_identities=frozenset({RULER}))
     assert somebody.asked == []

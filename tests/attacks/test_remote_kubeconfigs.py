@@ -4,7 +4,10 @@ that its own cluster may not open.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import datetime
+import gc
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -14,15 +17,23 @@ from typing import Any, ClassVar
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
+from fluxless import addresses
+from fluxless.addresses import AddressPolicy
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KUSTOMIZATION
 from fluxless.auth import identity
-from fluxless.kube.connect import read_clusters
+from fluxless.kube.connect import Brought, Minted, Named, read_clusters
+from fluxless.kube.errors import ApiProblem
 from fluxless.reconcile.errors import Ended
-from fluxless.reconcile.remotes import Remotes
+from fluxless.reconcile.remotes import KEPT, Remotes
 from fluxless.reconcile.services import Services, Settings
 from fluxless.reconcile.target import TargetRun, open_target
+from fluxless.transport import Tls
 
 SECRET = "the token that the host keeps in a file"
 REFUSALS = (Problem, Ended)
@@ -51,6 +62,7 @@ class Elsewhere:
         app.router.add_get("/identity", self._identity)
         app.router.add_post("/{path:.*}/listClusterUserCredential", self._credentials)
         app.router.add_get("/version", self._version)
+        app.router.add_get("/unknown", self._unknown)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -69,6 +81,9 @@ class Elsewhere:
         self.opened.append(request.path.rsplit("/", 2)[1])
         text = json.dumps(_kubeconfig(self.url, self.user))
         return web.json_response({"kubeconfigs": [{"name": "u", "value": base64.b64encode(text.encode()).decode()}]})
+
+    async def _unknown(self, _: web.Request) -> web.Response:
+        return web.json_response({}, status=401)
 
     async def _version(self, request: web.Request) -> web.Response:
         self.seen.append(request.headers.get("Authorization", ""))
@@ -260,3 +275,112 @@ async def test_an_account_of_its_own_takes_the_gate(elsewhere: Elsewhere) -> Non
     with pytest.raises(REFUSALS, match="FLUXLESS_OBJECT_LEVEL_IDENTITY"):
         await _asked("configMap", data, _clusters())
     assert elsewhere.clients == []
+
+
+async def test_a_cluster_that_an_account_names_is_judged(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ARM says the address, but of a cluster in a subscription of the tenant's."""
+    monkeypatch.setattr("azure.identity.aio.ClientAssertionCredential", Federated)
+    before = addresses.use(AddressPolicy())
+    try:
+        data = {"provider": "azure", "cluster": _resource("two"), "serviceAccountName": "mover"}
+        with pytest.raises(REFUSALS, match="FLUXLESS_ALLOWED_ADDRESSES"):
+            await _asked("configMap", data, _clusters(), object_level_identity=True)
+    finally:
+        addresses.use(before)
+    assert (elsewhere.opened, elsewhere.seen) == (["two"], [])
+
+
+class User:
+    """Who asks something of a cluster."""
+
+
+def _brought(elsewhere: Elsewhere, namespace: str, token: str) -> Brought:
+    return Brought(f"one/{namespace}/kubeconfig", json.dumps(_kubeconfig(elsewhere.url, {"token": token})))
+
+
+async def test_many_kubeconfigs_of_one_namespace_close_nobodys_connection(elsewhere: Elsewhere) -> None:
+    remotes, first, second = Remotes(), User(), User()
+    other = await remotes.get(_brought(elsewhere, "other", "o"), first)
+    used = await remotes.get(_brought(elsewhere, "greedy", "in use"), second)
+    for number in range(KEPT + 10):
+        await remotes.get(_brought(elsewhere, "greedy", f"{number}"), User())
+    assert await remotes.get(_brought(elsewhere, "other", "o"), first) is other
+    await used.request("GET", "/version")  # forgotten, but not closed under its user
+    del second
+    gc.collect()
+    await remotes.get(_brought(elsewhere, "other", "o"), first)
+    with pytest.raises(ApiProblem, match="closed"):
+        await used.request("GET", "/version")
+    with pytest.raises(ApiProblem, match="closed"):
+        async with used.stream("GET", "/version", {}, None):
+            pass
+    await remotes.close()
+
+
+async def test_namespaces_share_no_connection_though_they_bring_the_same(elsewhere: Elsewhere) -> None:
+    """Its errors name a Secret, and what its server may answer is counted."""
+    remotes, user = Remotes(), User()
+    one, two = [await remotes.get(_brought(elsewhere, name, "same"), user) for name in ("a", "b")]
+    assert (one.name, two.name) == ("one/a/kubeconfig", "one/b/kubeconfig")
+    await remotes.close()
+
+
+async def test_who_waits_for_arm_holds_up_nobody_else(elsewhere: Elsewhere) -> None:
+    remotes, going_on = Remotes(), asyncio.Event()
+
+    async def never() -> Any:
+        going_on.set()
+        await asyncio.Event().wait()
+
+    slow = asyncio.create_task(remotes.get(Named("one/a/there", _resource("two"), "who", never), User()))
+    await going_on.wait()
+    async with asyncio.timeout(5):
+        await remotes.get(_brought(elsewhere, "b", "t"), User())
+    slow.cancel()
+    await remotes.close()
+
+
+async def test_a_connection_with_a_token_of_an_account_is_kept(elsewhere: Elsewhere) -> None:
+    """Each reconcile brought a new token, so a new connection, and the old ones of others were closed for it. One that
+    is not known any more is left, and closed.
+    """
+    remotes, made = Remotes(), 0
+
+    async def kubeconfig() -> str:
+        nonlocal made
+        made += 1
+        return json.dumps(_kubeconfig(elsewhere.url, {"token": f"{made}"}))
+
+    config, user = Minted("one/a/there", "address", kubeconfig), User()
+    cluster = await remotes.get(config, user)
+    assert await remotes.get(config, user) is cluster
+    assert made == 1
+    with pytest.raises(ApiProblem):
+        await cluster.request("GET", "/unknown")
+    assert await remotes.get(config, user) is not cluster
+    await remotes.close()
+    with pytest.raises(ApiProblem, match="closed"):
+        await cluster.request("GET", "/version")
+
+
+def _encrypted() -> tuple[bytes, bytes]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    return made.sign(key, SHA256()).public_bytes(Encoding.PEM), pem
+
+
+def test_no_key_asks_the_terminal_for_its_passphrase() -> None:
+    """OpenSSL asks on whatever terminal or input the worker has, and waits."""
+    certificate, key = _encrypted()
+    with pytest.raises(ValueError, match="encrypted"):
+        Tls(certificate=certificate, key=key).context()
+
+
+async def test_no_key_of_a_kubeconfig_does_either(elsewhere: Elsewhere) -> None:
+    certificate, key = (base64.b64encode(part).decode() for part in _encrypted())
+    user = {"client-certificate-data": certificate, "client-key-data": key}
+    with pytest.raises(REFUSALS, match="encrypted"):
+        await _asked("secret", {"value": json.dumps(_kubeconfig(elsewhere.url, user))})

@@ -121,9 +121,9 @@ async def test_the_managed_identity_of_the_app_opens_a_key_vault(flux: Flux, rep
 
 
 async def test_another_managed_identity_is_named_by_its_client_id(flux: Flux, repo: Repo, azure: Azure) -> None:
-    await _app(flux, repo, await _vault(azure), {"sops.azure-kv": b"clientId: c-1"})
+    await _app(flux, repo, await _vault(azure), {"sops.azure-kv": b"clientId: c1c1c1c1-0000-4000-8000-000000000001"})
     assert await _password(flux) == PLAIN
-    assert azure.unwrapped == ["managed identity c-1"]
+    assert azure.unwrapped == ["managed identity c1c1c1c1-0000-4000-8000-000000000001"]
 
 
 async def test_a_service_principal_opens_a_key_vault(flux: Flux, repo: Repo, azure: Azure) -> None:

@@ -240,7 +240,7 @@ async def test_tokens_of_an_issuer(sources: Flux) -> None:
         assert issuer.asked <= 2  # keys are kept; one that is not known is looked for now and then
         issuer.rotate("two")
         for place in oidc._issuers.values():
-            place.fetched -= oidc.AGAIN_AFTER
+            place.asked -= oidc.AGAIN_AFTER
         assert (await _send(sources, "oidc", authorization=issuer.token(**good))).status == 200
     finally:
         await issuer.stop()

@@ -295,8 +295,8 @@ def test_a_signature_wins_over_the_query_of_the_endpoint() -> None:
     ("data", "kind"),
     [
         ({"tenantId": b"t", "clientId": b"c", "clientSecret": b"s"}, "ClientSecretCredential"),
-        ({"clientId": b"c"}, "ManagedIdentityCredential"),
-        ({"clientId": b"c", "tenantId": b"t"}, "ManagedIdentityCredential"),
+        ({"clientId": b"c1c1c1c1-0000-4000-8000-000000000001"}, "ManagedIdentityCredential"),
+        ({"clientId": b"c1c1c1c1-0000-4000-8000-000000000001", "tenantId": b"t"}, "ManagedIdentityCredential"),
         ({"accountKey": b"k"}, None),
         ({}, None),
     ],

@@ -111,7 +111,7 @@ async def test_a_server_that_forgets_version_2_is_asked_anew(repo: Repo, monkeyp
 
     commit = repo.push({"a.yaml": "a"})
     await ls_remote(repo.url, Auth(), timeout=10)
-    assert repo.url in room._version_2
+    assert (repo.url, Auth()) in room._version_2
     real = room._post
 
     async def broken(*_: object) -> bytes:
@@ -120,7 +120,7 @@ async def test_a_server_that_forgets_version_2_is_asked_anew(repo: Repo, monkeyp
     monkeypatch.setattr(room, "_post", broken)
     with pytest.raises(RemoteUnavailable):
         await ls_remote(repo.url, Auth(), timeout=10)
-    assert repo.url not in room._version_2
+    assert (repo.url, Auth()) not in room._version_2
     monkeypatch.setattr(room, "_post", real)
     assert (await ls_remote(repo.url, Auth(), timeout=10)).commit("refs/heads/main") == commit
 
