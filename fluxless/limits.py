@@ -65,6 +65,10 @@ BUILD_MEMORY = _limit("BUILD_MEMORY", 768 * MIB, "bytes", "what one build, or on
 BUILD_CPU = _limit("BUILD_CPU", 120, "seconds", "processor time of one build, on all cores together")
 BUILD_SECONDS = _limit("BUILD_SECONDS", 180, "seconds", "one build from beginning to end, whatever spec.timeout says")
 BUILD_OUTPUT = _limit("BUILD_OUTPUT", 32 * MIB, "bytes", "what one build may produce")
+KUSTOMIZATION_BYTES = _limit("KUSTOMIZATION_BYTES", 32 * MIB, "bytes", "all kustomization files of one build")
+KUSTOMIZATION_ENTRIES = _limit("KUSTOMIZATION_ENTRIES", 100_000, "paths", "that the kustomizations of one build name")
+EXPLAINED_FILES = _limit("EXPLAINED_FILES", 20, "files", "that we look into after kustomize has named them in an error")
+EXPLAINED_BYTES = _limit("EXPLAINED_BYTES", 4 * MIB, "bytes", "the same, together")
 BUILD_FILE = _limit("BUILD_FILE", 32 * MIB, "bytes", "a file that we read for a build; all that stands in their place")
 
 # -- sources: Git, registries, buckets, charts, archives --------------------------------

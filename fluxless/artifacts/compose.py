@@ -6,10 +6,11 @@ import os
 import posixpath
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.artifacts.unpack import unpack
 from fluxless.go_yaml import ManifestProblem, dump, load_all
@@ -25,14 +26,33 @@ class CopyProblem(Problem):
         super().__init__(Failure(FailureClass.BUILD, message, next_step=next_step))
 
 
+@dataclass(slots=True)
+class Budget:
+    """What all copies of one artifact may write together, as much as an archive may hold."""
+
+    bytes: int = limits.ARCHIVE_BYTES
+    files: int = limits.ARCHIVE_FILES
+
+    def take(self, size: int) -> None:
+        """One file more. Raises `CopyProblem`."""
+        self.bytes -= size
+        self.files -= 1
+        if self.bytes < 0 or self.files < 0:
+            most = f"{limits.ARCHIVE_BYTES >> 20} MiB or {limits.ARCHIVE_FILES} files"
+            raise CopyProblem(f"all copies together are more than {most}", "copy less into one artifact")
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One operation; `source` is `@alias/pattern`, `target` `@artifact/path`."""
+    """One operation; `source` is `@alias/pattern`, `target` `@artifact/path`. `budget` is shared by the operations of
+    one artifact.
+    """
 
     source: str
     target: str
     exclude: tuple[str, ...] = ()
     strategy: str = "Overwrite"
+    budget: Budget = field(default_factory=Budget)
 
     def into(self, staging: Path, sources: Mapping[str, Path]) -> None:
         """Raises `CopyProblem`."""
@@ -111,8 +131,11 @@ class Copy:
         target.parent.mkdir(parents=True, exist_ok=True)
         if merge and self.strategy == "Merge" and target.is_file():
             together = _merged(_documents(target), _documents(source))
-            target.write_text(dump(together))
+            text = dump(together)
+            self.budget.take(len(text))
+            target.write_text(text)
             return
+        self.budget.take(source.stat().st_size)
         shutil.copyfile(source, target)
         target.chmod(source.stat().st_mode & 0o777)
 
@@ -120,7 +143,7 @@ class Copy:
         target = staging / _clean(below)
         target.mkdir(parents=True, exist_ok=True)
         try:
-            unpack(archive, target, links=False)
+            unpack(archive, target, links=False, take=self.budget.take)
         except Problem as problem:
             raise CopyProblem(f"failed to extract tarball '{archive.name}': {problem.failures[0].message}") from problem
 

@@ -6,6 +6,7 @@ import contextlib
 import os.path
 import shutil
 import tarfile
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
@@ -23,10 +24,16 @@ class ArchiveProblem(Problem):
 
 
 def unpack(
-    archive: Path, target: Path, *, max_bytes: int = ARCHIVE_BYTES, max_files: int = ARCHIVE_FILES, links: bool = True
+    archive: Path,
+    target: Path,
+    *,
+    max_bytes: int = ARCHIVE_BYTES,
+    max_files: int = ARCHIVE_FILES,
+    links: bool = True,
+    take: Callable[[int], None] = lambda size: None,
 ) -> int:
     """Unpack into `target`, which must exist, and return the number of files; blocking. Without `links`, symbolic links
-    are dropped. Raises `ArchiveProblem`.
+    are dropped. `take` hears the size of each file before it is written, and may refuse it. Raises `ArchiveProblem`.
     """
     total = files = 0
     try:
@@ -47,6 +54,7 @@ def unpack(
                 elif entry.issym():
                     _link(target, path, entry.linkname)
                 elif content is not None:
+                    take(entry.size)
                     total += entry.size
                     if total > max_bytes:
                         limit = max_bytes // 1024 // 1024

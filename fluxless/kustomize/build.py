@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.go_yaml import ManifestProblem, load, load_all, split
 from fluxless.kustomize.bases import bring
@@ -28,7 +31,7 @@ from fluxless.kustomize.origin import ANNOTATION, Origins
 from fluxless.kustomize.problems import BuildProblem, PathProblem
 from fluxless.kustomize.substitute import SubstitutionProblem, substitute
 from fluxless.render.cache import SharedCache
-from fluxless.render.kustomize import KustomizeFailed, kustomize
+from fluxless.render.kustomize import KustomizeFailed, OverLimits, kustomize
 
 GENERATOR_FIELDS = (
     "path",
@@ -101,13 +104,18 @@ async def build(
 ) -> Build:
     """The objects that the spec describes, over the artifact of that digest. Raises `Problem`.
 
-    Variables that are not set are an error when `strict` (KC-71), else empty.
+    Variables that are not set are an error when `strict` (KC-71), else empty. `timeout` bounds how long this caller
+    waits, his turn included; others may wait for the same build for longer.
     """
     inputs = {name: spec[name] for name in GENERATOR_FIELDS if spec.get(name)}
     # Whoever holds other keys must not get what these keys have opened.
     who = decryption.keys.fingerprint if decryption is not None else ""
     key = hashlib.sha256(json.dumps([digest, inputs, who], sort_keys=True).encode()).hexdigest()
-    output = await _builds.get(key, lambda: _kustomize(tree, spec, decryption, remote_bases, timeout))
+    try:
+        async with asyncio.timeout(timeout):
+            output = await _builds.get(key, lambda: _kustomize(tree, spec, decryption, remote_bases))
+    except TimeoutError:
+        raise OverLimits(f"it took longer than {timeout:.0f} s") from None
     built = output.built
     if decryption is not None:
         built = [await _decrypted(item, decryption) for item in built]
@@ -126,26 +134,54 @@ async def _decrypted(item: Built, decryption: Decryption) -> Built:
     return item if plain is obj else Built(json.dumps(plain), Rendered(plain, item.rendered.origin, encrypted(obj)))
 
 
-async def _kustomize(
-    tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, remote_bases: bool, timeout: float
-) -> _Output:
-    files, folder, shown = await asyncio.to_thread(_prepared, tree, spec)
+async def _kustomize(tree: Path, spec: Mapping[str, Any], decryption: Decryption | None, remote_bases: bool) -> _Output:
     async with contextlib.AsyncExitStack() as private:
-        floating = remote_bases and bool(await asyncio.to_thread(elsewhere, files, folder))
-        if floating:
-            place = await private.enter_async_context(_place())
-            inner = folder.relative_to(files.root)
-            files = await asyncio.to_thread(files.copied, place)
-            folder = files.root / inner
-            await bring(files, folder, timeout=timeout)
-        await asyncio.to_thread(check, files, folder)
-        if decryption is not None:
-            await decryption.inputs(files, folder)
+        began = time.monotonic()
         try:
-            output = await kustomize(files.root, folder, files.changed, timeout=timeout)
+            async with asyncio.timeout(limits.BUILD_SECONDS):
+                files, folder, shown = await asyncio.to_thread(_prepared, tree, spec)
+                floating = remote_bases and bool(await asyncio.to_thread(elsewhere, files, folder))
+                if floating:
+                    place = await private.enter_async_context(_place())
+                    inner = folder.relative_to(files.root)
+                    files = await asyncio.to_thread(files.copied, place)
+                    folder = files.root / inner
+                    await bring(files, folder, timeout=limits.BUILD_SECONDS)
+                await asyncio.to_thread(check, files, folder)
+                sealed = dict(files.changed)
+                opened = decryption is not None and await decryption.inputs(files, folder)
+        except TimeoutError:
+            raise OverLimits(f"what goes before it took longer than {limits.BUILD_SECONDS} s") from None
+        left = max(1.0, limits.BUILD_SECONDS - (time.monotonic() - began))
+        try:
+            output = await kustomize(files.root, folder, files.changed, timeout=left)
         except KustomizeFailed as failed:
-            raise await asyncio.to_thread(_explain, files, folder, failed.words) from None
+            if opened and not await _fails_without_plain_text(files, folder, sealed, failed.words, left):
+                raise _kept_back(failed.words) from None
+            raise await asyncio.to_thread(_explain, Files(files.root, sealed), folder, failed.words) from None
         return _Output(await asyncio.to_thread(_read, output, files, folder, shown), floating)
+
+
+async def _fails_without_plain_text(
+    files: Files, folder: Path, sealed: Mapping[str, bytes], words: str, timeout: float
+) -> bool:
+    """Whether kustomize says the very same without what was decrypted: then the words cannot hold any of it."""
+    try:
+        await kustomize(files.root, folder, sealed, timeout=timeout)
+    except KustomizeFailed as failed:
+        return failed.words == words
+    except Problem:
+        return False
+    return False
+
+
+def _kept_back(words: str) -> BuildProblem:
+    """For words that may hold plain text, which has no place in a status, an event or a log."""
+    known = next((text for text in (_LEAVES, *_CLOSED) if text in words), "")
+    said = f": {known}" if known else ""
+    step = "decrypt the files that secretGenerator and patches read, and run `kustomize build` on the path"
+    message = f"kustomize build failed with decrypted files{said}; its words are not shown, since they may hold secrets"
+    return BuildProblem(message, step)
 
 
 @contextlib.asynccontextmanager
@@ -176,28 +212,43 @@ def _prepared(tree: Path, spec: Mapping[str, Any]) -> tuple[Files, Path, bool]:
     return files, folder, generate(files, folder, spec)
 
 
+_LEAVES = "path leaves the artifact"
 _CLOSED = ("no network", "no 'git' program")
 """Words that mean: kustomize looked for a base on the network."""
 
 
 def _explain(files: Files, folder: Path, words: str) -> Problem:
-    """The first unreadable file below the path if there is one, else kustomize's own words without our paths."""
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in {".yaml", ".yml"} and file.is_file() and not file.is_symlink():
-            try:
-                for _ in load_all(files.read(file), files.shown(file), strict=True):
-                    pass
-            except ManifestProblem as problem:
-                failure = problem.failures[0]
-                message = f"kustomize build failed: {failure.message}"
-                return BuildProblem(message, failure.next_step, failure.origin)
+    """The first unreadable file of those that kustomize names, else kustomize's own words without our paths."""
+    for data, name in _named_files(files, folder, words):
+        try:
+            for _ in load_all(data, name, strict=True):
+                pass
+        except ManifestProblem as problem:
+            failure = problem.failures[0]
+            return BuildProblem(f"kustomize build failed: {failure.message}", failure.next_step, failure.origin)
     words = words.strip().replace(f"{files.root}/", "").replace(str(files.root), ".")
     step = "run `kustomize build` on the path to see the same error"
-    if "path leaves the artifact" in words:
+    if _LEAVES in words:
         step = "use paths inside the source, and no links that lead out of it"
     elif any(text in words for text in _CLOSED):
         step = REMOTE
     return BuildProblem(f"kustomize build failed: {words}", step)
+
+
+def _named_files(files: Files, folder: Path, words: str) -> Iterator[tuple[bytes, str]]:
+    """What stands in the files whose name is in the words, and their names: a few of them, and not much."""
+    budget = limits.EXPLAINED_BYTES
+    named = (
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix in {".yaml", ".yml"} and file.name in words and file.is_file() and not file.is_symlink()
+    )
+    for file in itertools.islice(named, limits.EXPLAINED_FILES):
+        data = files.read(file)
+        budget -= len(data)
+        if budget < 0:
+            return
+        yield data, files.shown(file)
 
 
 def _read(output: str, files: Files, folder: Path, shown: bool) -> list[Built]:

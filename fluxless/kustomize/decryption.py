@@ -28,11 +28,15 @@ class Decryption:
 
     keys: Keys
 
-    async def inputs(self, files: Files, folder: Path) -> None:
-        """Put plain text in the place of what generators and patches read. Raises `DecryptionFailed`."""
-        for file in await asyncio.to_thread(_encrypted_inputs, files, folder):
+    async def inputs(self, files: Files, folder: Path) -> bool:
+        """Put plain text in the place of what generators and patches read; whether there was any. Raises
+        `DecryptionFailed`.
+        """
+        found = await asyncio.to_thread(_encrypted_inputs, files, folder)
+        for file in found:
             plain = await sops.decrypt(file.data, file.form, self.keys, file.name)
             await asyncio.to_thread(files.write, file.path, plain)
+        return bool(found)
 
     async def object(self, obj: dict[str, Any], what: str) -> dict[str, Any]:
         """The object in plain; the same one when nothing of it is encrypted. Raises `DecryptionFailed`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.go_yaml import load
-from fluxless.kustomize.beneath import Files
+from fluxless.kustomize.beneath import Files, resolved
 from fluxless.kustomize.problems import BuildProblem
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -40,7 +40,7 @@ def generate(files: Files, folder: Path, spec: Mapping[str, Any]) -> bool:
     asked = list(document.get("buildMetadata") or [])
     if file is not None and not document.get("resources"):
         asked = [ORIGIN]  # Flux does so, lest kustomize call the file empty
-    _merge(document, folder, spec)
+    _merge(document, files, folder, spec)
     asked = list(spec.get("buildMetadata") or asked)
     document["buildMetadata"] = [*asked, *([] if ORIGIN in asked else [ORIGIN])]
     try:
@@ -91,7 +91,7 @@ def _scan(files: Files, folder: Path) -> Kustomization:
     return document | ({"resources": found} if found else {"namespace": "_placeholder"})
 
 
-def _merge(document: Kustomization, folder: Path, spec: Mapping[str, Any]) -> None:
+def _merge(document: Kustomization, files: Files, folder: Path, spec: Mapping[str, Any]) -> None:
     for field, target in (("targetNamespace", "namespace"), ("namePrefix",) * 2, ("nameSuffix",) * 2):
         if spec.get(field):
             document[target] = spec[field]
@@ -103,17 +103,20 @@ def _merge(document: Kustomization, folder: Path, spec: Mapping[str, Any]) -> No
     if spec.get("patchesJson6902"):
         patches = [{**entry, "patch": json.dumps(entry["patch"])} for entry in spec["patchesJson6902"]]
         document["patchesJson6902"] = [*(document.get("patchesJson6902") or []), *patches]
-    components = [name for name in spec.get("components") or [] if _component(folder, name, spec)]
+    components = [name for name in spec.get("components") or [] if _component(files, folder, name, spec)]
     if components:
         document["components"] = [*(document.get("components") or []), *components]
     for image in spec.get("images") or []:
         _merge_image(document, image)
 
 
-def _component(folder: Path, name: str, spec: Mapping[str, Any]) -> bool:
+def _component(files: Files, folder: Path, name: str, spec: Mapping[str, Any]) -> bool:
     if "://" in name or Path(name).is_absolute() or name.startswith("git@"):
         raise BuildProblem(f"component path '{name}' must be local and relative", "correct spec.components")
-    return (folder / name).exists() or not spec.get("ignoreMissingComponents")
+    place = resolved(folder / name)
+    if place is None or not place.is_relative_to(files.root):
+        raise BuildProblem(f"component path '{name[:200]}' leaves the artifact", "correct spec.components")
+    return place.exists() or not spec.get("ignoreMissingComponents")
 
 
 def _merge_image(document: Kustomization, image: Mapping[str, Any]) -> None:

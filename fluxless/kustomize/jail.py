@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fluxless import limits
 from fluxless.go_yaml import load_all
 from fluxless.kustomize.beneath import Files, resolved
 from fluxless.kustomize.generate import kustomization_file
@@ -71,6 +72,8 @@ class _Walk:
     files: Files
     seen: set[Path] = field(default_factory=set)
     found: list[Elsewhere] = field(default_factory=list)
+    followed: set[tuple[str, Path, Path, str]] = field(default_factory=set)
+    bytes: int = 0
 
     def enter(self, folder: Path) -> None:
         """A folder with a kustomization file; anything else is kustomize's to complain about."""
@@ -82,21 +85,31 @@ class _Walk:
 
     def read(self, file: Path, folder: Path) -> None:
         name = self.files.shown(file)
-        for document in load_all(self.files.read(file), name):
+        data = self.files.read(file)
+        self.bytes += len(data)
+        if self.bytes > limits.KUSTOMIZATION_BYTES:
+            size = f"{limits.KUSTOMIZATION_BYTES >> 20} MiB"
+            raise BuildProblem(f"kustomizations are larger than {size} together", "split the path", name)
+        for document in load_all(data, name):
             if isinstance(document, dict):
                 for where, path in _paths(document):
                     self.follow(where, path, folder, file, name)
 
     def follow(self, where: str, path: str, folder: Path, file: Path, name: str) -> None:
-        if "\n" in path:
-            return  # in-line content
+        if "\n" in path or (where, folder, file, path) in self.followed:
+            return  # in-line content, or said before
+        self.followed.add((where, folder, file, path))
+        if len(self.followed) > limits.KUSTOMIZATION_ENTRIES:
+            raise BuildProblem(f"more than {limits.KUSTOMIZATION_ENTRIES} paths", "split the path", name)
         if "\0" in path or len(path) > LONGEST:
             raise BuildProblem(f"{where}: {path[:200]!r} is no path", "use a path inside the source", name)
         target = resolved(folder / path)
-        if _ELSEWHERE.search(path) and ("://" in path or target is None or not target.exists()):
+        # Judged before anybody looks whether it exists: what exists on this machine is nobody's affair.
+        inside = target is not None and not Path(path).is_absolute() and target.is_relative_to(self.files.root)
+        if _ELSEWHERE.search(path) and ("://" in path or target is None or not inside or not target.exists()):
             self.found.append(Elsewhere(where, path, file, name))
             return
-        if target is None or Path(path).is_absolute() or not target.is_relative_to(self.files.root):
+        if target is None or not inside:
             raise BuildProblem(f"{where}: path {path!r} leaves the artifact", "use a path inside the source", name)
         if target.is_dir():
             self.enter(target)

@@ -19,6 +19,7 @@ from fluxless.auth.door import Gives
 from fluxless.go_yaml import load
 
 _ARMOR = re.compile(rb"-----BEGIN PGP PRIVATE KEY BLOCK-----(.*?)-----END PGP PRIVATE KEY BLOCK-----", re.DOTALL)
+_DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]+")
 _AZURE = {"tenant": "tenantId", "appId": "clientId", "password": "clientSecret"}
 """Fields of `sops.azure-kv` that `az ad sp create-for-rbac` prints, by the names of AZ-10."""
 _GOOGLE = {
@@ -129,6 +130,8 @@ def _google(data: bytes, name: str) -> str:
     if kind not in _GOOGLE:
         step = f"give the JSON of a key whose type is {' or '.join(_GOOGLE)}"
         raise KeyProblem(name, f"has a key sops.gcp-kms of type {kind[:40]!r}, which is not taken", step)
+    if "universe_domain" in found and not _DOMAIN.fullmatch(str(found["universe_domain"])):
+        raise KeyProblem(name, "has a key sops.gcp-kms whose universe_domain is no domain", "correct it")
     return json.dumps({"type": kind, **{key: str(found[key]) for key in _GOOGLE[kind] if key in found}})
 
 

@@ -2,11 +2,13 @@
 
 An encrypted file says who is to be asked for its key. It finds no program to run and no metadata endpoint. It reaches
 Key Vaults and the key services of other clouds by their names, and a Vault of HashiCorp's with a token of its own, at
-addresses that the app may call: through proxies of ours, since a host may answer that the key is near the app.
+addresses that the app may call: through proxies of ours, since a host may answer that the key is near the app. What the
+file says of them is judged before, since Go goes by no proxy to its own machine.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -21,6 +23,7 @@ from fluxless.limits import SOPS_CPU, SOPS_INPUT, SOPS_MEMORY, SOPS_OUTPUT, SOPS
 from fluxless.process import Limits, ProcessProblem, run
 from fluxless.render import outlet
 from fluxless.render.binaries import binary, trust
+from fluxless.render.key_services import NotAKeyService, judge
 from fluxless.render.keys import Keys
 
 LIMITS = Limits(SOPS_MEMORY, SOPS_CPU, SOPS_OUTPUT)
@@ -62,6 +65,10 @@ async def decrypt(data: bytes, form: str, keys: Keys, what: str) -> bytes:
     """The plain text, in the same format. Raises `DecryptionFailed` naming `what`."""
     if len(data) > SOPS_INPUT:
         raise DecryptionFailed(what, f"it is larger than {SOPS_INPUT >> 20} MiB", "split it")
+    try:
+        await asyncio.to_thread(judge, data, form)
+    except NotAKeyService as refused:
+        raise DecryptionFailed(what, str(refused), refused.next_step) from None
     executable = await binary("sops")
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxless-sops-")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.api.kinds import EXTERNAL_ARTIFACT, Kind
-from fluxless.artifacts.compose import Copy
+from fluxless.artifacts.compose import Budget, Copy
 from fluxless.artifacts.ignore import Ignore
 from fluxless.artifacts.pack import Packed
 from fluxless.artifacts.repack import pack_folder
@@ -211,12 +212,15 @@ async def _one(run: ArtifactGeneratorRun, one: Wanted, sources: dict[str, Path],
 def _build(one: Wanted, sources: dict[str, Path], folder: Path) -> Packed:
     staging = folder / "staging"
     staging.mkdir()
+    budget = Budget()
     for copy in one.output["copy"]:
         strategy = str(copy.get("strategy") or "Overwrite")
         exclude = tuple(map(str, copy.get("exclude") or ()))
-        Copy(str(copy["from"]), str(copy["to"]), exclude, strategy).into(staging, sources)
+        Copy(str(copy["from"]), str(copy["to"]), exclude, strategy, budget).into(staging, sources)
     rules = Ignore({}, "")
-    return pack_folder(staging, folder / "artifact.tar.gz", lambda _: rules)
+    packed = pack_folder(staging, folder / "artifact.tar.gz", lambda _: rules)
+    shutil.rmtree(staging)
+    return packed
 
 
 async def _say(run: ArtifactGeneratorRun, one: Wanted, packed: Packed, path: str) -> None:

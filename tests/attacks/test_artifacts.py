@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from fluxless.api.failure import Problem
 from fluxless.artifacts.blob import AzureStore
 from fluxless.artifacts.cache import ArtifactCache
+from fluxless.artifacts.compose import Budget, Copy
 from fluxless.artifacts.directory import DirectoryStore
 from fluxless.artifacts.store import Store
 from fluxless.charts.index import reencode
@@ -129,3 +131,29 @@ async def test_a_digest_of_another_size_of_sha_2_is_checked_as_well(tmp_path: Pa
     artifact["digest"] = f"sha512:{hashlib.sha512(gzip.compress(data)).hexdigest()}"
     with pytest.raises(Problem, match="does not have the digest sha512"):
         await _tree(store, artifact, tmp_path)
+
+
+def _packed(place: Path, size: int) -> None:
+    with tarfile.open(place, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("f")
+        entry.size = size
+        tar.addfile(entry, io.BytesIO(bytes(size)))
+
+
+@pytest.mark.parametrize("strategy", ["Overwrite", "Extract"])
+@pytest.mark.parametrize("budget", [Budget(bytes=5000), Budget(files=3)], ids=["bytes", "files"])
+def test_copies_of_one_artifact_have_one_budget(tmp_path: Path, strategy: str, budget: Budget) -> None:
+    source, staging = tmp_path / "source", tmp_path / "staging"
+    source.mkdir()
+    staging.mkdir()
+    name = "f.tgz" if strategy == "Extract" else "f"
+    _packed(source / name, 1000) if strategy == "Extract" else (source / name).write_bytes(bytes(1000))
+    shared = replace(budget)
+
+    def copy_all() -> None:
+        for number in range(20):
+            Copy(f"@a/{name}", f"@artifact/{number}/", (), strategy, shared).into(staging, {"a": source})
+
+    with pytest.raises(Problem, match="all copies together"):
+        copy_all()
+    assert sum(file.stat().st_size for file in staging.rglob("*") if file.is_file()) <= 5000

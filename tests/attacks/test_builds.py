@@ -7,19 +7,26 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fluxless import limits
 from fluxless.api.failure import Problem
 from fluxless.fair_slots import tenant
+from fluxless.go_yaml import load_all
+from fluxless.kustomize import build as building
+from fluxless.kustomize import jail
+from fluxless.kustomize.beneath import Files, resolved
 from fluxless.kustomize.build import build
 from fluxless.kustomize.decryption import Decryption
+from fluxless.kustomize.jail import check
 from fluxless.render.keys import Keys
 from tests.support.age import generate
 from tests.support.repositories import config_map
@@ -378,6 +385,118 @@ async def test_builds_of_one_tenant_hold_up_no_other(tmp_path: Path) -> None:
     assert (await _said(healthy))[0]
     assert not all(task.done() for task in slow)
     assert [built for built, _ in await asyncio.gather(*slow)] == [False] * len(slow)
+
+
+async def test_a_caller_in_a_hurry_ends_no_build_of_another(tmp_path: Path) -> None:
+    """Both ask for the same: the first one's timeout is his own."""
+    all_ = "---\n".join(config_map(f"c{number}") for number in range(600))
+    tree = _tree(tmp_path, {"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": all_})
+    hurried = asyncio.create_task(_said(tree, timeout=0.01))
+    await asyncio.sleep(0)
+    patient = asyncio.create_task(_said(tree))
+    assert [built for built, _ in await asyncio.gather(hurried, patient)] == [False, True]
+
+
+REPLACED = (
+    "replacements: [{source: {kind: Secret, name: s, fieldPath: type}, "
+    'targets: [{select: {kind: Secret}, fieldPaths: ["%s"]}]}]\n'
+)
+SPOKEN = {
+    "generated": "secretGenerator: [{name: s, files: [p=secret.txt]}]\n" + REPLACED % "data.p.[a=b]",
+    "whole-data": "secretGenerator: [{name: s, files: [p=secret.txt]}]\n" + REPLACED % "data.[a=b]",
+    "patched": "resources: [s.yaml]\npatches: [{path: secret.yaml}]\n" + REPLACED % "stringData.[a=b]",
+    "broken-patch": "resources: [s.yaml]\npatches: [{path: secret.txt, target: {kind: Secret}}]\n",
+    "broken-env": "secretGenerator: [{name: s, envs: [secret.txt]}]\n",
+}
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+async def test_kustomize_tells_no_decrypted_word(tmp_path: Path, name: str) -> None:
+    age = generate()
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: Opaque\n"
+    files = {
+        "kustomization.yaml": SPOKEN[name],
+        "s.yaml": secret,
+        "secret.txt": age.encrypt(f"{CANARY} a b\n{CANARY}: [\n", "binary"),
+        "secret.yaml": age.encrypt(f"{secret}stringData: {{x: {CANARY}}}\n", "yaml"),
+    }
+    built, said = await _said(_tree(tmp_path, files), decryption=Decryption(Keys(age=age.identity)))
+    assert not built, said
+    words = [word for word in re.findall(r"[A-Za-z0-9+/]{16,}=*", said) if _is_base64(word)]
+    seen = said + "".join(base64.b64decode(word).decode(errors="replace") for word in words)
+    assert CANARY not in seen
+    assert "are not shown" in said
+
+
+async def test_an_error_that_holds_no_decrypted_word_is_told(tmp_path: Path) -> None:
+    age = generate()
+    files = {
+        "kustomization.yaml": "resources: [missing.yaml]\nsecretGenerator: [{name: s, files: [p=secret.txt]}]\n",
+        "secret.txt": age.encrypt(CANARY, "binary"),
+    }
+    _, said = await _said(_tree(tmp_path, files), decryption=Decryption(Keys(age=age.identity)))
+    assert "missing.yaml" in said
+
+
+def _base_of(entries: str) -> dict[str, str]:
+    return _app("resources: [base]\n") | {"app/base/kustomization.yaml": f"crds: [{entries}]\n"}
+
+
+async def test_paths_that_are_named_often_are_followed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def counted(path: Path) -> Path | None:
+        asked.append(path)
+        return resolved(path)
+
+    monkeypatch.setattr(jail, "resolved", counted)
+    check(Files(_tree(tmp_path, _base_of("x, " * 5000))), tmp_path / "app")
+    assert len(asked) < 10
+
+
+async def test_kustomizations_name_no_end_of_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "KUSTOMIZATION_ENTRIES", 100)
+    built, said = await _said(_tree(tmp_path, _base_of(", ".join(f"x{n}" for n in range(200)))), {"path": "app"})
+    assert not built
+    assert "more than 100 paths" in said
+
+
+async def test_one_large_kustomization_is_not_read_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "KUSTOMIZATION_BYTES", 10_000)
+    files = {f"k{n}/kustomization.yaml": f"# {'x' * 1000}\nresources: []\n" for n in range(50)}
+    files["kustomization.yaml"] = f"resources: [{', '.join(f'k{n}' for n in range(50))}]\n"
+    built, said = await _said(_tree(tmp_path, files))
+    assert not built
+    assert "larger than" in said
+
+
+async def test_after_an_error_no_more_is_read_than_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noted(text: Any, name: str, **options: Any) -> Iterator[Any]:
+        read.append(name)
+        return load_all(text, name, **options)
+
+    monkeypatch.setattr(building, "load_all", noted)
+    files = {f"f{number}.yaml": "a: [\n" for number in range(20)}
+    files |= {f"d{number}/a.yaml": "x: y\n" for number in range(50)}
+    built, said = await _said(_tree(tmp_path, files | {"kustomization.yaml": "resources: [d0/a.yaml]\n"}))
+    assert not built, said
+    assert len(read) == limits.EXPLAINED_FILES
+    assert {name.rpartition("/")[2] for name in read} <= {"a.yaml", "kustomization.yaml"}
+
+
+@pytest.mark.parametrize("way", ["component", "resource"])
+async def test_nobody_learns_what_exists_on_the_machine(tmp_path: Path, way: str) -> None:
+    said = []
+    for name in ("passwd", "nothere"):
+        path = f"{UP}etc/{name}"
+        spec: dict[str, Any] = {"components": [path], "ignoreMissingComponents": True} if way == "component" else {}
+        text = "resources: [a.yaml]\n" if way == "component" else f"resources: ['a.io/{path}']\n"
+        files = {"kustomization.yaml": text, "a.yaml": config_map("a"), "a.io/x": ""}
+        said.append(await _said(_tree(tmp_path / name, files), spec))
+    assert not said[0][0]
+    assert str(said[0]).replace("passwd", "nothere") == str(said[1])
 
 
 HOLDER = """

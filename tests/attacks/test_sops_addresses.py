@@ -14,8 +14,10 @@ import pytest
 import pytest_asyncio
 
 from fluxless import addresses
+from fluxless.api.failure import Problem
 from fluxless.process import Limits, ProcessProblem
 from fluxless.render import sops
+from fluxless.render.key_services import NotAKeyService, judge
 from fluxless.render.keys import Keys
 from fluxless.render.sops import DecryptionFailed, decrypt
 from tests.support.tls import Authority
@@ -152,6 +154,105 @@ async def test_a_key_vault_is_a_key_vault_and_leads_nowhere_else(
     with pytest.raises(DecryptionFailed, match=r"evil\.example is not allowed"):
         await decrypt(document(**azure("evil.example")), "json", Keys(), "x.json")
     assert (stranger, neighbour[1]) == ([], [])
+
+
+AWS = Keys.of_secret({"sops.aws-kms": b"aws_access_key_id: AK\naws_secret_access_key: x"}, "n/s")
+STAMP = "2026-01-01T00:00:00Z"
+HERE = "127.0.0.1:{port}"
+ENTRIES: dict[str, dict[str, Any]] = {
+    "vault": {"azure_kv": [{"vault_url": f"https://{HERE}", "name": "k", "version": "1", "enc": "AQIC"}]},
+    "vault-localhost": {"azure_kv": [{"vault_url": "https://localhost:{port}/x?", "name": "k", "enc": "AQIC"}]},
+    "vault-user": {"azure_kv": [{"vault_url": f"https://x.vault.azure.net@{HERE}", "name": "k", "enc": "AQIC"}]},
+    "region": {"kms": [{"arn": f"arn:aws:kms:x@{HERE}/#:123456789012:key/abc", "enc": "AQIC"}]},
+    "long-region": {"kms": [{"arn": f"arn:aws:kms:us-east-1@{HERE}/#:1:key/x:2:key/y", "enc": "AQIC"}]},
+}
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    """As sops writes what is in each other where there are only lines."""
+    inner: dict[str, Any] = {}
+    if isinstance(value, dict):
+        inner = {f"{path}__map_{key}" if path else key: each for key, each in value.items()}
+    elif isinstance(value, list):
+        inner = {f"{path}__list_{number}": each for number, each in enumerate(value)}
+    else:
+        return {path: str(value)}
+    return {name: text for place, each in inner.items() for name, text in _flat(each, place).items()}
+
+
+def _written(form: str, keys: dict[str, Any]) -> bytes:
+    about = {"lastmodified": STAMP, "mac": VALUE, "version": "3.9.0", **keys}
+    if form == "dotenv":
+        return "\n".join([f"a={VALUE}", *(f"sops_{key}={value}" for key, value in _flat(about).items())]).encode()
+    if form == "ini":
+        return "\n".join(["[x]", f"a = {VALUE}", "[sops]", *(f"{k} = {v}" for k, v in _flat(about).items())]).encode()
+    if form == "yaml":
+        return f"a: {VALUE}\nsops: {json.dumps(about)}\n".encode()
+    return json.dumps({"data": VALUE, "sops": about}).encode()
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["plain", "key-groups"])
+@pytest.mark.parametrize("form", ["yaml", "json", "binary", "dotenv", "ini"])
+@pytest.mark.parametrize("entry", ENTRIES)
+async def test_no_key_service_is_on_the_app_itself(
+    neighbour: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, entry: str, form: str, group: bool
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(sops, "binary", started.append)
+    keys = json.loads(json.dumps(ENTRIES[entry]).replace("{port}", str(neighbour[0])))
+    for each in next(iter(keys.values())):
+        each["created_at"] = STAMP
+    data = _written(form, {"key_groups": [keys]} if group else keys)
+    with pytest.raises(DecryptionFailed, match="is not allowed"):
+        await decrypt(data, form, AWS, "x")
+    assert (neighbour[1], started) == ([], [])
+
+
+BAD = "https://127.0.0.1:9"
+GOOD = "https://x.vault.azure.net"
+ODD = {
+    "case": ("json", '{"SOPS": {"Azure_KV": [{"VAULT_URL": "BAD"}]}}'),
+    "fold": ("json", '{"\\u017fops": {"azure_\\u212av": [{"vault_url": "BAD"}]}}'),
+    "twice": ("json", '{"sops": {"azure_kv": [{"vault_url": "BAD", "vault_url": "GOOD"}]}, "sops": {}}'),
+    "escape": ("json", '{"sops": {"azure_kv": [{"vault\\u005furl": "BAD"}]}}'),
+    "deep": ("json", "[" * 100_000),
+    "merge": ("yaml", "sops:\n  azure_kv:\n  - vault_url: BAD\n    <<: {vault_url: GOOD}\n"),
+    "alias": ("yaml", "x: &x {azure_kv: [{vault_url: 'BAD'}]}\nsops: *x\n"),
+    "tag": ("yaml", "sops:\n  azure_kv:\n  - vault_url: !!binary aHR0cHM6Ly8xMjcuMC4wLjE6OQ==\n"),
+    "tagged-key": ("yaml", "!!binary c29wcw==: {azure_kv: [{vault_url: 'BAD'}]}\nsops: {}\n"),
+    "empty-key": ("yaml", "'': x\nsops: {'': [], azure_kv: [{'': x, vault_url: 'BAD'}]}\n"),
+    "after-a-list": ("yaml", "a: [[{b: c}], d]\nsops: {age: [], azure_kv: [{name: [x], vault_url: 'BAD'}]}\n"),
+    "broken": ("yaml", "sops: [\n"),
+    "quoted-key": ("ini", '[sops]\n"azure_kv__list_0__map_vault_url" = BAD\n'),
+    "variable": ("ini", "[sops]\nazure_kv__list_0__map_vault_url = https://%(x)s\nx = 127.0.0.1\n"),
+    "two-lines": ("ini", "[sops]\nazure_kv__list_0__map_vault_url = https://\\\n127.0.0.1:9\n"),
+    "upper": ("dotenv", "sops_azure_kv__list_0__map_VAULT_URL=BAD\n"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_nothing_hides_a_key_service(name: str) -> None:
+    form, text = ODD[name]
+    text = text.replace("BAD", BAD).replace("GOOD", GOOD)
+    with pytest.raises(NotAKeyService):
+        judge(text.encode(), form)
+
+
+@pytest.mark.parametrize("form", ["yaml", "json", "binary", "dotenv", "ini"])
+def test_what_sops_writes_is_let_through(form: str) -> None:
+    """So that the refusals above are of what they name."""
+    arn = "arn:aws-us-gov:kms:us-gov-west-1:123456789012:alias/my_key/a"
+    vault = {"vault_url": f"{GOOD}/", "name": "k", "version": "1", "created_at": STAMP, "enc": "AAAA"}
+    keys = {"azure_kv": [vault], "kms": [{"arn": arn, "created_at": STAMP, "enc": "A", "aws_profile": ""}]}
+    judge(_written(form, keys), form)
+    judge(_written(form, {"key_groups": [keys, {"age": [{"recipient": "age1", "enc": "x"}]}]}), form)
+    judge(b"arn: arn:aws:iam::1:role/x\nsops: {age: []}\nwarn: {arn: x}\n", "yaml")
+
+
+def test_a_credential_of_google_names_no_other_domain() -> None:
+    said = {"type": "service_account", "private_key": "k", "universe_domain": "x@127.0.0.1:7071/#"}
+    with pytest.raises(Problem, match="universe_domain"):
+        Keys.of_secret({"sops.gcp-kms": json.dumps(said).encode()}, "n/s")
 
 
 def test_a_credential_of_google_names_no_address() -> None:
