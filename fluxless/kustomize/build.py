@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import itertools
 import json
 import shutil
 import tempfile
@@ -238,12 +237,13 @@ def _explain(files: Files, folder: Path, words: str) -> Problem:
 def _named_files(files: Files, folder: Path, words: str) -> Iterator[tuple[bytes, str]]:
     """What stands in the files whose name is in the words, and their names: a few of them, and not much."""
     budget = limits.EXPLAINED_BYTES
-    named = (
+    found = (
         file
-        for file in sorted(folder.rglob("*"))
+        for file in folder.rglob("*")
         if file.suffix in {".yaml", ".yml"} and file.name in words and file.is_file() and not file.is_symlink()
     )
-    for file in itertools.islice(named, limits.EXPLAINED_FILES):
+    named = sorted(found, key=lambda file: (files.shown(file) not in words, file))  # many have the same name
+    for file in named[: limits.EXPLAINED_FILES]:
         data = files.read(file)
         budget -= len(data)
         if budget < 0:
