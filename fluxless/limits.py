@@ -109,6 +109,9 @@ IGNORE_MEMORY = _limit("IGNORE_MEMORY", 8 * MIB, "bytes", "the machine that all 
 CEL_LENGTH = _limit("CEL_LENGTH", 8192, "characters", "a CEL expression")
 CEL_ROUNDS = _limit("CEL_ROUNDS", 10_000, "rounds", "all loops of one evaluation (the library's own bound)")
 CEL_COST = _limit("CEL_COST", 500_000_000, "nanoseconds", "one evaluation in the worst case, reckoned before it begins")
+CEL_OBJECT = _limit("CEL_OBJECT", 500_000_000, "nanoseconds", "the same, all `readyExpr` of an object, a look")
+CEL_NAMESPACE = _limit("CEL_NAMESPACE", 1_000_000_000, "nanoseconds", "the same, all objects of a namespace, a plan")
+CEL_LOOK = _limit("CEL_LOOK", 2_000_000_000, "nanoseconds", "the same, `healthCheckExprs` of an object, a look")
 
 # -- API servers --------------------------------
 
@@ -136,6 +139,9 @@ WORKER_SLOTS = _limit("WORKER_SLOTS", 96, "objects", "all clusters of a worker; 
 PROCESS_SLOTS = _limit("PROCESS_SLOTS", 8, "processes", "a worker at once; a namespace has half at most")
 LOOKUPS = _limit("LOOKUPS", 16, "lookups", "names of hosts, a worker at once; a namespace has half at most")
 FETCH_SLOTS = _limit("FETCH_SLOTS", 6, "fetches", "Git, a worker at once; a namespace has half at most")
+DEPENDENCIES = _limit("DEPENDENCIES", 100, "entries", "`spec.dependsOn` of an object")
+CHAIN_LINKS = _limit("CHAIN_LINKS", 50, "links", "that are followed to name what an object waits for in the end")
+CYCLE_LINKS = _limit("CYCLE_LINKS", 100_000, "links", "looked through to name the ways through a tangle of `dependsOn`")
 MOVE_DEPTH = _limit("MOVE_DEPTH", 5, "levels", "Kustomizations that render Kustomizations, looked into before a prune")
 MOVE_BUILDS = _limit("MOVE_BUILDS", 100, "builds", "of such Kustomizations, a level")
 MOVE_SECONDS = _limit("MOVE_SECONDS", 30, "seconds", "looking for who else wants what is about to be deleted")

@@ -49,7 +49,7 @@ async def await_health(run: HelmReleaseRun, last: Release) -> None:
     targets = [Target.of_inventory(entry, version) for entry, version in awaited.items()]
     limit = run.timeout(action.value)
     say = partial(run.progress, f"Running '{action.value}' action with timeout of {format_duration(limit)}")
-    found = await look_for_a_while(run, targets, _judge(run, action), known=run.seen, say=say)
+    found = await look_for_a_while(run, targets, lambda: _judge(run, action), known=run.seen, say=say)
     if not found.pending and not found.failed:
         await _healthy(run, action)
         return

@@ -26,7 +26,6 @@ DEFAULT_API_VERSION = "apps/v1"
 async def check_health(run: KustomizationRun) -> None:
     """Healthy=True when every target is ready. Ready=False HealthCheckFailed on failure or timeout."""
     targets = _targets(run)
-    judge = judge_by(run.spec.get("healthCheckExprs") or [])
     if not targets:
         run.status.unmark("Healthy")
         return
@@ -34,7 +33,7 @@ async def check_health(run: KustomizationRun) -> None:
     found = await look_for_a_while(
         run,
         targets,
-        judge,
+        lambda: judge_by(run.spec.get("healthCheckExprs") or []),
         known=run.applied.live if run.applied is not None else {},
         fleeting=(id_ for id_, entry in run.memory.applied.entries.items() if entry.fleeting),
         say=lambda: run.say("Running health checks"),

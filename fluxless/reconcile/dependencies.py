@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluxless.api import conditions, reasons
+from fluxless.limits import CEL_NAMESPACE, CEL_OBJECT, CHAIN_LINKS, DEPENDENCIES
+from fluxless.reconcile.cycles import Cycles
+from fluxless.reconcile.expression_cost import Budget
 from fluxless.reconcile.expressions import EvaluationFailed, InvalidExpression, expression
 from fluxless.reconcile.world import Ref, World
-
-CHAIN_LIMIT = 50
-"""Links that are followed to name the end of a chain; a chain through a cycle has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ def references(obj: Mapping[str, Any]) -> list[Ref]:
         Ref(entry.get("kind") or me.kind, entry.get("namespace") or me.namespace, entry["name"])
         for entry in obj.get("spec", {}).get("dependsOn") or []
     ]
+
+
+def _entries(obj: Mapping[str, Any]) -> int:
+    """How many entries `spec.dependsOn` has."""
+    return len(obj.get("spec", {}).get("dependsOn") or [])
 
 
 def source_of(obj: Mapping[str, Any]) -> Ref | None:
@@ -98,10 +103,14 @@ def waits_for(obj: Mapping[str, Any], world: World) -> Blocked | None:
 
 
 def _dependency(obj: Mapping[str, Any], world: World) -> Blocked | None:
-    if not references(obj):
+    entries = _entries(obj)
+    if not entries:
         return None
+    if entries > DEPENDENCIES:
+        message = f"spec.dependsOn has {entries} entries, and may have {DEPENDENCIES}"
+        return Blocked(message, impossible=True)
     if loop := cycle(Ref.of(obj), world):
-        path = " -> ".join(f"{ref.namespace}/{ref.name}" for ref in loop)
+        path = " -> ".join(f"{ref.namespace}/{ref.name}" if ref else "…" for ref in loop)
         return Blocked(f"dependency cycle: {path}", impossible=True)
     try:
         message = _first_unready(obj, world)[0]
@@ -117,21 +126,52 @@ def _expressions(obj: Mapping[str, Any]) -> dict[Ref, str]:
     return {ref: str(entry["readyExpr"]) for ref, entry in pairs if entry.get("readyExpr")}
 
 
-def _by_expression(text: str, name: str, obj: Mapping[str, Any], dependency: Mapping[str, Any]) -> str:
+def _budget(obj: Mapping[str, Any], world: World) -> Budget:
+    """What the expressions of an object may cost: a plan and the steps after it share what its namespace may."""
+    namespace = Ref.of(obj).namespace
+    budgets: dict[str, Budget] = world.reckoned.setdefault("budgets", {})
+    whose = f"all readyExpr of namespace '{namespace}'"
+    above = budgets.setdefault(namespace, Budget(CEL_NAMESPACE, whose))
+    return Budget(CEL_OBJECT, "all readyExpr of its object", above)
+
+
+def _by_expression(text: str, name: str, obj: Mapping[str, Any], dependency: Mapping[str, Any], budget: Budget) -> str:
     """What a `readyExpr` says against the dependency; in place of the built-in check, or before it.
 
     Raises `InvalidExpression`.
     """
     try:
-        holds = expression(text, "self", "dep").holds({"self": obj, "dep": dependency})
+        holds = expression(text, "self", "dep").holds({"self": obj, "dep": dependency}, budget)
     except EvaluationFailed as problem:
         return f"dependency '{name}' is not ready: {problem.failures[0].message}"
     return "" if holds else f"dependency '{name}' is not ready according to readyExpr eval"
 
 
-def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str, Any] | None]:
-    """What is wrong with the first dependency that is not ready, and that dependency; ("", None) when all are."""
-    expressions = _expressions(obj)
+_Unready = tuple[str, dict[str, Any] | None]
+"""What is wrong with the first dependency that is not ready, and that dependency; ("", None) when all are."""
+
+
+def _first_unready(obj: Mapping[str, Any], world: World) -> _Unready:
+    """Looked for once per object of the snapshot, and again for an object that has changed since. Raises
+    `InvalidExpression`.
+    """
+    me = Ref.of(obj)
+    if world.get(me) is not obj:
+        return _look_for_unready(obj, world)
+    known: dict[Ref, _Unready | InvalidExpression] = world.reckoned.setdefault("unready", {})
+    if me not in known:
+        try:
+            known[me] = _look_for_unready(obj, world)
+        except InvalidExpression as problem:
+            known[me] = problem
+    found = known[me]
+    if isinstance(found, InvalidExpression):
+        raise found.with_traceback(None)
+    return found
+
+
+def _look_for_unready(obj: Mapping[str, Any], world: World) -> _Unready:
+    expressions, budget = _expressions(obj), _budget(obj, world)
     for ref in references(obj):
         name = f"{ref.namespace}/{ref.name}"
         seen = world.as_seen_by(obj, ref) if ref in expressions else world.dependency(obj, ref)
@@ -139,7 +179,7 @@ def _first_unready(obj: Mapping[str, Any], world: World) -> tuple[str, dict[str,
             return _unseen(obj, ref, world), None
         dependency = world.dependency(obj, ref) or seen
         if ref in expressions:
-            if said := _by_expression(expressions[ref], name, obj, seen):
+            if said := _by_expression(expressions[ref], name, obj, seen, budget):
                 return said, dependency
             if not world.rules.additive:
                 continue
@@ -162,12 +202,14 @@ def _unseen(obj: Mapping[str, Any], ref: Ref, world: World) -> str:
 def _root(obj: Mapping[str, Any], world: World) -> str:
     """What stands at the end of the chain that the object waits for, so that it is named on all of the chain."""
     last, message = _first_unready(obj, world)[1], ""
-    for _ in range(CHAIN_LIMIT):
+    for _ in range(CHAIN_LINKS):
         if last is None:
             break
         if (last.get("spec") or {}).get("suspend"):
             name = f"{last['metadata'].get('namespace', '')}/{last['metadata']['name']}"
             return f" (it waits in the end for '{name}', which is suspended)"
+        if world.get(Ref.of(last)) is not last or _entries(last) > DEPENDENCIES:
+            break  # a foreign kind, or one that is told so itself
         found, last = _first_unready(last, world)
         message = found or message
     return f" (in the end: {message})" if message else ""
@@ -182,19 +224,13 @@ def _up_to_date(obj: Mapping[str, Any], dependency: Mapping[str, Any], world: Wo
     return artifact is None or dependency.get("status", {}).get("lastAppliedRevision") == artifact.get("revision")
 
 
-def cycle(start: Ref, world: World) -> tuple[Ref, ...]:
-    """The shortest way from `start` back to itself along `dependsOn`, both ends included; empty when there is none."""
-    paths: list[tuple[Ref, ...]] = [(start,)]
-    seen: set[Ref] = set()
-    while paths:
-        nearer: list[tuple[Ref, ...]] = []
-        for path in paths:
-            obj = world.get(path[-1])
-            for ref in references(obj) if obj is not None else ():
-                if ref == start:
-                    return (*path, ref)
-                if ref not in seen:
-                    seen.add(ref)
-                    nearer.append((*path, ref))
-        paths = nearer
-    return ()
+def cycle(start: Ref, world: World) -> tuple[Ref | None, ...]:
+    """The shortest way from `start` back to itself along `dependsOn`, both ends included; empty when there is none.
+    None stands for what takes too long to be found.
+    """
+    cycles: Cycles[Ref] | None = world.reckoned.get("cycles")
+    if cycles is None:
+        cycles = world.reckoned["cycles"] = Cycles(
+            {ref: references(obj) if _entries(obj) <= DEPENDENCIES else [] for ref, obj in world.objects.items()}
+        )
+    return cycles.through(start)

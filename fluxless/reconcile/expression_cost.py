@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fluxless.limits import CEL_COST, CEL_ROUNDS
+from fluxless.limits import CEL_ROUNDS
 from fluxless.patterns import InvalidPattern, regex
 
 _LITERAL = re.compile(
@@ -24,9 +24,11 @@ _LOOP = re.compile(
     r"\.\s*(?:map|filter|all|exists|exists_one|existsOne|transformList|transformMap|optMap|optFlatMap)\s*\("
 )
 _MATCHES = re.compile(r"\bmatches\s*\(")
-_GROWS = re.compile(r"\+|\b(?:replace|join|format|split|map|quote|encode)\s*\(")
 _LITERAL_REPLACE = re.compile(r"\breplace\s*\(\s*§([0-9]+)§\s*,\s*§([0-9]+)§")
 _LITERAL_PATTERN = re.compile(r"\bmatches\s*\(\s*(?:[^(),]*,\s*)?§([0-9]+)§\s*\)")
+_SEARCH = re.compile(r"\b(?:contains|indexOf|lastIndexOf|split)\s*\(\s*(§)?")
+_VALUE = 300.0
+"""Nanoseconds that a value of the data costs, to be measured and to be made a value of CEL."""
 _SMALL = 200
 """Instructions of a pattern that RE2 turns into a table, which reads a character in some nanoseconds."""
 MANY = 60
@@ -65,14 +67,47 @@ class Shape:
         self.maps = bool(re.search(r"\bmap\s*\(", bare))
         known = [_size(literals[int(number)]) for number in _LITERAL_PATTERN.findall(bare)]
         self.patterns = [*known, *[_LARGEST] * (len(_MATCHES.findall(bare)) - len(known))]
-        self.plain = not (self.loops or self.patterns or _GROWS.search(bare))
+        searches = _SEARCH.findall(bare)
+        self.searches = len(searches)
+        self.unknown = searches.count("")
 
 
-def too_much(shape: Shape, variables: Mapping[str, Any]) -> bool:
-    """Whether the worst case is above `CEL_COST`; the data are looked through only when it may be."""
-    if shape.plain:
-        return False
-    longest, items = _extent(variables)
+class Budget:
+    """What several evaluations may cost together. `whose` says which, in words that a message ends with; `above` is a
+    budget of more of them, which pays as well.
+    """
+
+    def __init__(self, limit: float, whose: str, above: Budget | None = None) -> None:
+        self.left, self._whose, self._above = limit, whose, above
+
+    def exhausted(self) -> str:
+        """Whose budget is used up, or ""."""
+        if self.left <= 0:
+            return self._whose
+        return self._above.exhausted() if self._above is not None else ""
+
+    def pay(self, price: float, reading: float) -> str:
+        """Take the price of an evaluation. What is too dear is not evaluated, ends the budget and costs those above it
+        the reading of the data only: the answer is then whose budget it was, else "".
+        """
+        if price > self.left:
+            self.left = 0
+            self._charge(reading)
+            return self._whose
+        if self._above is not None and (whose := self._above.pay(price, reading)):
+            return whose
+        self.left -= price
+        return ""
+
+    def _charge(self, reading: float) -> None:
+        if self._above is not None:
+            self._above.left -= reading
+            self._above._charge(reading)
+
+
+def cost(shape: Shape, variables: Mapping[str, Any]) -> tuple[float, float]:
+    """Nanoseconds of an evaluation in the worst case, and of these what reading the data costs."""
+    longest, items, values = _extent(variables)
     longest = max(longest, shape.longest, 1)
     items = max(items, shape.items, longest if shape.splits else 1)
     size = float(longest) * shape.factor
@@ -83,15 +118,18 @@ def too_much(shape: Shape, variables: Mapping[str, Any]) -> bool:
         size = min(size * max(size, 1.0), ENDLESS)
     rounds = float(CEL_ROUNDS) if shape.loops >= MANY else min(float(CEL_ROUNDS), float(items) ** shape.loops)
     look = sum(10.0 if pattern <= _SMALL else 20.0 * pattern for pattern in shape.patterns)
-    return rounds * size * (shape.calls + look) > CEL_COST
+    look += 10.0 * shape.searches + size / 32 * shape.unknown  # a text of 'a' looked for in a text of 'a'
+    reading = values * _VALUE
+    return reading + rounds * size * (shape.calls + look), reading
 
 
-def _extent(variables: Mapping[str, Any]) -> tuple[int, int]:
-    """The longest text and the largest collection of plain JSON data."""
-    longest = items = 0
+def _extent(variables: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The longest text, the largest collection and the number of values of plain JSON data."""
+    longest = items = values = 0
     stack: list[Any] = [variables]
     while stack:
         found = stack.pop()
+        values += 1
         if isinstance(found, str):
             longest = max(longest, len(found))
         elif isinstance(found, Mapping):
@@ -101,7 +139,7 @@ def _extent(variables: Mapping[str, Any]) -> tuple[int, int]:
         elif isinstance(found, list | tuple):
             items = max(items, len(found))
             stack.extend(found)
-    return longest, items
+    return longest, items, values
 
 
 def _size(pattern: str) -> int:

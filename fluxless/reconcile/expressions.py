@@ -12,8 +12,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.limits import CEL_LENGTH
-from fluxless.reconcile.expression_cost import Shape, too_much
+from fluxless.limits import CEL_COST, CEL_LENGTH
+from fluxless.reconcile.expression_cost import Budget, Shape, cost
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
@@ -68,12 +68,11 @@ class Value:
         except (RuntimeError, ValueError) as error:
             raise InvalidExpression(text, str(error)) from None
 
-    def value(self, variables: Mapping[str, Any]) -> Any:
-        """Its value over plain JSON data. Raises `EvaluationFailed`."""
+    def value(self, variables: Mapping[str, Any], budget: Budget | None = None) -> Any:
+        """Its value over plain JSON data, paid from the budget. Raises `EvaluationFailed`."""
         from cel_expr_python import cel
 
-        if too_much(self._shape, variables):
-            raise EvaluationFailed(self.text, "it may take too long for so much data")
+        self._pay(variables, budget)
         try:
             result = self._program.eval(data=variables)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -82,6 +81,16 @@ class Value:
         if result.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
             raise EvaluationFailed(self.text, _class_of(str(value), self.text))
         return value
+
+    def _pay(self, variables: Mapping[str, Any], budget: Budget | None) -> None:
+        whose = budget.exhausted() if budget is not None else ""
+        if not whose:
+            price, reading = cost(self._shape, variables)
+            whose = budget.pay(price, reading) if budget is not None else ""
+            if price > CEL_COST:
+                raise EvaluationFailed(self.text, "it may take too long for so much data")
+        if whose:
+            raise EvaluationFailed(self.text, f"it may take too long for so much data, with {whose}")
 
 
 class Expression(Value):
@@ -95,9 +104,9 @@ class Expression(Value):
             kind = self._program.return_type().name().lower()
             raise InvalidExpression(text, f"output type mismatch: expected bool, got {kind}")
 
-    def holds(self, variables: Mapping[str, Any]) -> bool:
-        """Its value over plain JSON data. Raises `EvaluationFailed`."""
-        value = self.value(variables)
+    def holds(self, variables: Mapping[str, Any], budget: Budget | None = None) -> bool:
+        """Its value over plain JSON data, paid from the budget. Raises `EvaluationFailed`."""
+        value = self.value(variables, budget)
         if not isinstance(value, bool):  # never the value itself: it may be that of a Secret
             raise EvaluationFailed(self.text, "its value is not a boolean")
         return value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from fluxless.apply.health import Look, Target, look
 from fluxless.apply.objects import KubeObject
@@ -19,16 +19,21 @@ LONGEST_PAUSE = 1.0
 async def look_for_a_while(
     run: TargetRun,
     targets: Iterable[Target],
-    judge: Judge,
+    judge: Callable[[], Judge],
     *,
     known: Mapping[str, KubeObject],
     fleeting: Iterable[str] = (),
     say: Callable[[], None],
 ) -> Look:
-    """Look until all is well, something has failed, or the step has waited long enough. `known`, `fleeting` as in
+    """Look until all is well, something has failed, or the step has waited long enough. `judge` makes one
+    for each look. `known`, `fleeting` as in
     `apply.health.look`; `say` tells of the wait when there is one. Raises `ApiProblem`.
     """
-    look_once = partial(look, run.census, list(targets), fleeting=set(fleeting), judge=judge)
+    listed, passing = list(targets), set(fleeting)
+
+    def look_once(**more: Any) -> Awaitable[Look]:
+        return look(run.census, listed, fleeting=passing, judge=judge(), **more)
+
     asked = run.services.clock()
     found = await look_once(known=known)  # the census of a step is never older than its survey
     if is_over(run, found):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fluxless.api.kinds import Kind
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import Forbidden, NoSuchKind
+from fluxless.limits import DEPENDENCIES
 from fluxless.reconcile.accounts import user_of
 
 
@@ -74,6 +75,8 @@ class World:
     denied: frozenset[tuple[str, Ref]] = frozenset()
     configs: Mapping[Ref, str] = field(default_factory=dict)
     rules: Rules = FLUX_RULES
+    reckoned: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was found out about this snapshot once, by those who look at it: it never changes."""
 
     def get(self, ref: Ref) -> dict[str, Any] | None:
         """The object as it was, or None when it did not exist."""
@@ -142,7 +145,8 @@ def _asked_for(
 ) -> Iterator[tuple[str, str, Ref]]:
     """(user, API version, reference) of foreign kinds, and of what an account's `readyExpr` reads elsewhere."""
     user, mine = user_of(obj, default_account), obj["metadata"].get("namespace", "")
-    for entry in (obj.get("spec") or {}).get("dependsOn") or []:
+    entries = (obj.get("spec") or {}).get("dependsOn") or []
+    for entry in entries if len(entries) <= DEPENDENCIES else ():
         kind, namespace = str(entry.get("kind") or obj["kind"]), str(entry.get("namespace") or mine)
         foreign = bool(entry.get("apiVersion") and entry.get("kind") and kind not in versions)
         if foreign or (user and entry.get("readyExpr") and namespace != mine and kind in versions):

@@ -11,11 +11,15 @@ import pytest
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import HELM_RELEASE, KUSTOMIZATION
 from fluxless.kube.client import Cluster
+from fluxless.limits import CEL_COST
+from fluxless.reconcile import dependencies, judgement
 from fluxless.reconcile.dependencies import waits_for
-from fluxless.reconcile.expression_cost import Shape, too_much
-from fluxless.reconcile.expressions import expression, value_of
+from fluxless.reconcile.expression_cost import Shape, cost
+from fluxless.reconcile.expressions import Value, expression, value_of
+from fluxless.reconcile.judgement import judge_by
 from fluxless.reconcile.world import Ref, Rules, World, take
 from tests.support.clock import within
+from tests.unit.reconcile.objects import kustomization, world
 
 PASSWORD = "s3cr3t-words"
 SECRET = {"spec": {"values": {"password": PASSWORD, "number": 4711, "list": [1, 2]}}}
@@ -63,6 +67,77 @@ def test_an_expression_that_costs_too_much_is_refused_before_it_begins(case: str
     with within(5), pytest.raises(Problem, match="too long for so much data"):
         found.holds({"dep": {"list": list(range(500)), "text": LONG}})
     assert time.monotonic() - began < 1
+
+
+SEARCHED = "[" + ",".join("0" * 100) + "].all(i, !dep.metadata.annotations.x.contains('aaaaaaaaab'))"
+
+
+def _evaluated(found: World, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[str]]:
+    """How many evaluations all Kustomizations of a world lead to, and what is said."""
+    counted = 0
+    before = Value.value
+
+    def value(self: Value, *more: Any) -> Any:
+        nonlocal counted
+        result = before(self, *more)
+        counted += 1
+        return result
+
+    monkeypatch.setattr(Value, "value", value)
+    waits = [waits_for(obj, found) for obj in found.objects.values() for _ in range(2)]
+    return counted, [wait.message for wait in waits if wait is not None]
+
+
+def _searching(name: str, times: int, **more: Any) -> dict[str, Any]:
+    obj = kustomization(name, *["d"] * times, of="", **more)
+    for entry in obj["spec"]["dependsOn"]:
+        entry["readyExpr"] = SEARCHED
+    return obj
+
+
+def _searched(**more: Any) -> dict[str, Any]:
+    obj = kustomization("d", of="", **more)
+    obj["metadata"]["annotations"] = {"x": "a" * 400}
+    return obj
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets of a fiftieth, for data of a fiftieth."""
+    monkeypatch.setattr(dependencies, "CEL_OBJECT", CEL_COST // 50, raising=False)
+    monkeypatch.setattr(dependencies, "CEL_NAMESPACE", CEL_COST // 25, raising=False)
+    monkeypatch.setattr(judgement, "CEL_LOOK", CEL_COST // 50, raising=False)
+
+
+def test_the_expressions_of_an_object_have_one_budget(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, said = _evaluated(world(_searched(), _searching("k", 100)), monkeypatch)
+    assert 0 < count <= 30
+    assert "with all readyExpr of its object" in said[0]
+
+
+def test_the_objects_of_a_namespace_have_one_budget_and_others_have_their_own(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [_searching(f"k{number:02}", 10) for number in range(50)]
+    quiet = [_searched(namespace="quiet"), _searching("honest", 10, namespace="quiet")]
+    count, said = _evaluated(world(_searched(), *many, *quiet), monkeypatch)
+    assert 0 < count <= 70
+    assert "with all readyExpr of namespace 'apps'" in said[-1]
+    assert not [words for words in said if "quiet" in words]
+
+
+def test_a_text_that_is_looked_for_in_itself_is_refused() -> None:
+    data = {"dep": {"long": "a" * 200_000, "sought": "a" * 100_000 + "b"}}
+    with pytest.raises(Problem, match="too long for so much data"):
+        expression("dep.long.contains(dep.sought)", "dep").holds(data)
+
+
+def test_health_expressions_have_one_budget_for_a_look(small: None) -> None:
+    judge = judge_by([{"apiVersion": "v1", "current": SEARCHED.replace("dep.", "")}])
+    obj = {"apiVersion": "v1", "kind": "Thing", "metadata": {"annotations": {"x": "a" * 400}}}
+    said = [judge(obj) for _ in range(100)]
+    assert said[0].state == "Current"
+    assert "with all healthCheckExprs of a look" in said[-1].message
 
 
 def test_an_expression_of_many_kilobytes_is_refused() -> None:
@@ -149,7 +224,8 @@ async def test_a_ready_expression_reads_another_namespace_as_the_account(cluster
     ],
 )
 def test_the_cost_of_an_expression_is_a_number_whatever_it_says(text: str) -> None:
-    assert too_much(Shape(text), {"self": {"a": "a" * 1000}}) in {True, False}
+    price, reading = cost(Shape(text), {"self": {"a": "a" * 1000}})
+    assert 0 < reading <= price < float("inf")
 
 
 @pytest.mark.parametrize(
@@ -177,5 +253,5 @@ NESTED = "self.a.split('').all(x, self.a.split('').all(y, self.a.split('').all(z
 )
 def test_no_part_of_an_expression_hides_in_what_looks_like_a_text(text: str) -> None:
     data = {"self": {"a": "a" * 20_000}}
-    assert too_much(Shape(NESTED), data)
-    assert too_much(Shape(text), data)
+    assert cost(Shape(NESTED), data)[0] > CEL_COST
+    assert cost(Shape(text), data)[0] > CEL_COST
