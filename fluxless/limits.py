@@ -34,10 +34,15 @@ def _limit(name: str, value: int, unit: str, bounds: str) -> int:
 YAML_BYTES = _limit("YAML_BYTES", 32 * MIB, "bytes", "one text of YAML: a file, a value of a Secret, a manifest")
 YAML_NODES = _limit("YAML_NODES", 1_000_000, "values", "a text of YAML, each alias counted with all it stands for")
 YAML_STREAM_NODES = _limit("YAML_STREAM_NODES", 5_000_000, "values", "an index of charts, read chart by chart")
+YAML_ALIASED = _limit("YAML_ALIASED", 32 * MIB, "characters", "what the aliases of a text of YAML stand for")
 YAML_DEPTH = _limit("YAML_DEPTH", 200, "levels", "lists and mappings within each other, aliases expanded")
 SUBSTITUTED = _limit("SUBSTITUTED", 32 * MIB, "characters", "a manifest with its variables, parts of expressions too")
+SUBSTITUTION_READ = _limit(
+    "SUBSTITUTION_READ", 256 * MIB, "characters", "values that expressions of a manifest go through"
+)
 SUBSTITUTION_DEPTH = _limit("SUBSTITUTION_DEPTH", 32, "levels", "expressions of variables within each other")
 HELM_VALUES = _limit("HELM_VALUES", 50_000, "values", "the values of a release, merged: they are digested at each look")
+HELM_ITEMS = _limit("HELM_ITEMS", 1_000_000, "items", "lists that one targetPath makes or copies")
 
 # -- builds: kustomize, helm, sops, notation --------------------------------
 HELM_MEMORY = _limit("HELM_MEMORY", 2 * GIB, "bytes", "address space of a helm, of which Go takes a third unused")
@@ -47,6 +52,7 @@ HELM_FILE = _limit("HELM_FILE", 256 * MIB, "bytes", "one file that a helm writes
 HELM_OUTPUT = _limit("HELM_OUTPUT", 64 * MIB, "bytes", "what a helm prints")
 CHART_FILES = _limit("CHART_FILES", 10_000, "files", "a chart with the charts in it")
 CHART_BYTES = _limit("CHART_BYTES", 100 * MIB, "bytes", "a chart with the charts in it, unpacked")
+CHART_DEPENDENCIES = _limit("CHART_DEPENDENCIES", 500, "dependencies", "a Chart.yaml, or a Chart.lock")
 CHART_DEPTH = _limit("CHART_DEPTH", 20, "levels", "packed charts in packed charts")
 CHART_SCHEMA_DEPTH = _limit("CHART_SCHEMA_DEPTH", 200, "levels", "a values.schema.json")
 SOPS_MEMORY = _limit("SOPS_MEMORY", 2 * GIB, "bytes", "address space of a sops, of which Go takes a third unused")
@@ -80,12 +86,13 @@ SUBMODULES = _limit("SUBMODULES", 100, "submodules", "a commit, those in submodu
 SUBMODULE_DEPTH = _limit("SUBMODULE_DEPTH", 8, "levels", "submodules in submodules")
 GIT_OBJECT = _limit("GIT_OBJECT", 16 * MIB, "bytes", "a commit, a tag or a folder's entry list")
 TREE_ENTRIES = _limit("TREE_ENTRIES", 500_000, "entries", "files and folders of a commit, each time they are named")
-TREE_DEPTH = _limit("TREE_DEPTH", 100, "levels", "folders in folders of a commit")
+TREE_DEPTH = _limit("TREE_DEPTH", 100, "levels", "folders in folders of a commit or an archive")
 TREE_NAMES = _limit("TREE_NAMES", 128 * MIB, "bytes", "all paths of a commit")
 ARCHIVE_BYTES = _limit("ARCHIVE_BYTES", GIB, "bytes", "an artifact, an archive or a layer, unpacked")
 ARCHIVE_FILE = _limit("ARCHIVE_FILE", 128 * MIB, "bytes", "one file of a commit")
 ARCHIVE_FILES = _limit("ARCHIVE_FILES", 250_000, "files", "an artifact or an archive")
 CACHE_BYTES = _limit("CACHE_BYTES", 2 * GIB, "bytes", "unpacked artifacts on a worker; half of the free disk if less")
+ARCHIVE_NAME = _limit("ARCHIVE_NAME", 4096, "characters", "the path of an archive's entry")
 TAR_READ = _limit("TAR_READ", MIB, "bytes", "an extended header of an archive's entry")
 
 STORAGE_ANSWER = _limit("STORAGE_ANSWER", 64 * MIB, "bytes", "a page of a storage account's list, a part of an object")

@@ -13,9 +13,9 @@ import tarfile
 import zlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NoReturn, cast
 
-from fluxless.limits import ARCHIVE_BYTES, TAR_READ
+from fluxless.limits import ARCHIVE_BYTES, ARCHIVE_NAME, TAR_READ, TREE_DEPTH
 
 CHUNK = TAR_READ
 """Bytes that callers read of an entry at once, at most."""
@@ -31,10 +31,21 @@ def entries(
         raw = stack.enter_context(archive.open("rb")) if isinstance(archive, Path) else archive
         unzipped = stack.enter_context(gzip.GzipFile(fileobj=raw))
         stream = cast("IO[bytes]", _Bounded(io.BufferedReader(cast("io.RawIOBase", unzipped), CHUNK), max_bytes))
-        tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+        tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r:", tarinfo=_Dense))
         while (entry := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]
+            if len(entry.name) > ARCHIVE_NAME or entry.name.count("/") > TREE_DEPTH:
+                raise tarfile.ReadError(f"the path {entry.name[:64]!r}… is too long or too deep")
             yield entry, tar.extractfile(entry) if entry.isreg() else None
+
+
+class _Dense(tarfile.TarInfo):
+    """An entry whose content stands there as it is: the map of a sparse one is read at once, however long it says."""
+
+    def _refused(self, *_: object) -> NoReturn:
+        raise tarfile.ReadError("it has a sparse file (GNU's extension)")
+
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refused
 
 
 class _Bounded:

@@ -6,10 +6,16 @@ import re
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_LONGEST = 64
+"""Characters; reading many digits takes the square of them."""
+_MOST = (2**63 - 1) / 1e9
+"""Seconds; Go counts nanoseconds in 64 bits."""
 
 
 def parse_duration(text: str) -> float:
     """Seconds. Raises ValueError for anything that Go's `time.ParseDuration` would refuse."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"invalid duration of more than {_LONGEST} characters: write it like 10m, 1h30m or 500ms")
     sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
     if rest == "0":
         return 0.0
@@ -17,7 +23,7 @@ def parse_duration(text: str) -> float:
     while match := _PART.match(rest, position):
         total += float(match[1]) * _UNITS[match[2]]
         position = match.end()
-    if not rest or position != len(rest):
+    if not rest or position != len(rest) or total > _MOST:
         raise ValueError(f"invalid duration {text!r}: write it like 10m, 1h30m or 500ms")
     return sign * total
 

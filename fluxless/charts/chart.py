@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from fluxless.charts.errors import ChartProblem
 from fluxless.go_yaml import ManifestProblem, dump, load, text_of
-from fluxless.limits import CHART_BYTES, CHART_FILES, IGNORE_SIZE
+from fluxless.limits import CHART_BYTES, CHART_DEPENDENCIES, CHART_FILES, IGNORE_SIZE
 from fluxless.patterns import IgnoreRules
 from fluxless.tarballs import CHUNK, entries
 
@@ -78,13 +78,16 @@ class Chart:
         return self._mapping(clean) if clean in self.files else {} if clean == VALUES else None
 
     def requirements(self) -> list[dict[str, Any]]:
-        """What it depends on; the lock file wins."""
-        declared = _mappings(self.metadata.get("dependencies"))
+        """What it depends on; the lock file wins. Raises `ChartProblem` for too many."""
+        declared = self._dependencies(self.metadata, METADATA)
         if LOCK not in self.files:
             return declared
-        locked = [dict(entry) for entry in _mappings(self._mapping(LOCK).get("dependencies"))]
+        locked = [dict(entry) for entry in self._dependencies(self._mapping(LOCK), LOCK)]
+        named: dict[str, list[dict[str, Any]]] = {}
+        for one in declared:
+            named.setdefault(str(one.get("name")), []).append(one)
         for entry in locked:  # a lock file knows no aliases
-            same = [one for one in declared if one.get("name") == entry.get("name")]
+            same = named.get(str(entry.get("name")), [])
             if len(same) == 1 and same[0].get("alias"):
                 entry["alias"] = same[0]["alias"]
         return locked
@@ -98,9 +101,13 @@ class Chart:
         return [entry for entry in wanted if str(entry.get("alias") or entry.get("name")) not in have]
 
     def add(self, other: Chart) -> None:
-        """Vendor another chart."""
-        for path, content in other.files.items():
-            self.files[f"charts/{other.name}/{path}"] = content
+        """Vendor another chart. Raises `ChartProblem` when both are more than one chart may be."""
+        more = {f"charts/{other.name}/{path}": content for path, content in other.files.items()}
+        size = sum(map(len, self.files.values())) + sum(map(len, more.values()))
+        if size > CHART_BYTES or len(self.files) + len(more) > CHART_FILES:
+            step = "leave files out by .helmignore, or depend on fewer charts"
+            raise ChartProblem(f"{self.shown} is too large with its dependencies", step)
+        self.files |= more
 
     def packed(self) -> list[File]:
         """The files as they stand in an archive, below a folder of the chart's name."""
@@ -118,6 +125,13 @@ class Chart:
             elif len(parts) == 2 and parts[1].endswith(".tgz"):
                 names.add(parts[1].removesuffix(".tgz").rpartition("-")[0] or parts[1])
         return names
+
+    def _dependencies(self, found: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+        entries = _mappings(found.get("dependencies"))
+        if len(entries) > CHART_DEPENDENCIES:
+            words = f"{path} of {self.shown} has more than {CHART_DEPENDENCIES} dependencies"
+            raise ChartProblem(words, "depend on fewer charts")
+        return entries
 
     def _mapping(self, path: str) -> dict[str, Any]:
         try:

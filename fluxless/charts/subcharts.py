@@ -4,6 +4,7 @@ nowhere. Helm's own reader of archives, which may see in one what ours does not,
 
 from __future__ import annotations
 
+import bisect
 import io
 import json
 import re
@@ -46,23 +47,41 @@ def opened(chart: Chart) -> dict[str, bytes]:
         packed = [found for path in files if (found := _PACKED.fullmatch(path))]
         if not packed:
             return files
+        names, taken = sorted(files), _Taken()
         for found in packed:
             path = found[0]
             shown = f"{path} of {chart.shown}"
             left = CHART_FILES - len(files)
             inner = read_archive(io.BytesIO(files.pop(path)), shown, most=room, files_left=left)
             room -= sum(map(len, inner.values()))
-            folder = _free(f"{found[1]}{found[2].replace('.', '-')}", files)
+            folder = taken.free(f"{found[1]}{found[2].replace('.', '-')}", names)
             files |= {f"{folder}/{below}": content for below, content in inner.items()}
     words = f"{chart.shown} has packed charts in packed charts, more than {CHART_DEPTH} deep"
     raise ChartProblem(words, "unpack them in the chart's folder charts/")
 
 
-def _free(folder: str, files: dict[str, bytes]) -> str:
-    """A name like this that no folder has."""
-    while any(path.startswith(f"{folder}/") for path in files):
-        folder += "-"
-    return folder
+class _Taken:
+    """The folders that packed charts have become. It never tries a name twice: all of them may wish for the same."""
+
+    def __init__(self) -> None:
+        self._folders: set[str] = set()
+        self._last: dict[str, int] = {}
+
+    def free(self, wish: str, names: list[str]) -> str:
+        """A name like this that no folder has, neither these nor those of the sorted `names`."""
+        number = self._last.get(wish, 0)
+        folder = f"{wish}-{number}" if number else wish
+        while folder in self._folders or _holds(names, f"{folder}/"):
+            number += 1
+            folder = f"{wish}-{number}"
+        self._last[wish] = number
+        self._folders.add(folder)
+        return folder
+
+
+def _holds(names: list[str], prefix: str) -> bool:
+    place = bisect.bisect_left(names, prefix)
+    return place < len(names) and names[place].startswith(prefix)
 
 
 def _closed(content: bytes, shown: str) -> bytes:

@@ -22,7 +22,7 @@ from yaml.events import (
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.go_yaml.scalars import NotThatKind, as_key, as_value, plain, tagged
-from fluxless.limits import YAML_DEPTH, YAML_NODES
+from fluxless.limits import YAML_ALIASED, YAML_DEPTH, YAML_NODES
 
 _FEW, _MANY = 400_000, 4_000_000
 """Go's bounds of a small and a very large document, in values."""
@@ -37,21 +37,25 @@ class ManifestProblem(Problem):
 
 @dataclass(slots=True)
 class _Anchored:
-    """What an anchor names: how many values it is when expanded, and how many levels; nothing before it has ended."""
+    """What an anchor names: how many values and characters it is when expanded, and how many levels; nothing before it
+    has ended.
+    """
 
     value: Any = None
     size: int = 0
+    length: int = 0
     height: int = 0
     ended: bool = False
 
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping that has begun, after `before` other values."""
+    """A list or mapping that has begun, after `before` other values and `begun` characters."""
 
     value: Any
     mapping: bool
     before: int
+    begun: int
     anchored: _Anchored | None
     height: int = 1
     key: Any = None
@@ -70,6 +74,7 @@ class Builder:
     """The values of one text, and what they cost so far.
 
     `total` bounds the values of the whole text; those of one document or field are bounded by YAML_NODES besides.
+    A long text costs memory once, however many aliases name it, until somebody writes it: so its characters count.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Builder:
         self._aliases = aliases
         self._anchors: dict[str, _Anchored] = {}
         self._before = self._count = self._aliased = 0
+        self._length = self._stood_for = 0
 
     def next(self) -> Any:
         """The next event, or None after the last. Raises `ManifestProblem`."""
@@ -162,11 +168,12 @@ class Builder:
         before = self._count
         if mapping or top is None or top.key is not _MERGE:  # Go goes into a list of merges without a step of its own
             self._count += 1
-        return _Open({} if mapping else [], mapping, before, self._anchor(event))
+        return _Open({} if mapping else [], mapping, before, self._length, self._anchor(event))
 
     def _end(self, ended: _Open, event: Any) -> _Open:
         if ended.anchored is not None:
-            self._note(ended.anchored, ended.value, self._count - ended.before, ended.height)
+            size, length = self._count - ended.before, self._length - ended.begun
+            self._note(ended.anchored, ended.value, size, length, ended.height)
         self._weigh(event)
         return ended
 
@@ -201,12 +208,13 @@ class Builder:
     def _scalar(self, event: Any) -> Any:
         """As Go resolves it, before JSON. Raises `ManifestProblem`."""
         self._count += 1
+        self._length += len(event.value)
         if event.tag is not None:
             found = self._checked(lambda text: tagged(event.tag, text), event.value, event)
         else:
             found = plain(event.value) if event.implicit[0] else event.value
         if event.anchor is not None:
-            self._note(self._anchor(event), found, 1, 0)
+            self._note(self._anchor(event), found, 1, len(event.value), 0)
         return found
 
     def _alias(self, event: Any, depth: int) -> tuple[Any, int]:
@@ -217,6 +225,11 @@ class Builder:
             raise self._problem(words if self._aliases else "aliases are not supported here", event.start_mark)
         self._count += 1 + found.size
         self._aliased += found.size
+        self._length += found.length
+        self._stood_for += found.length
+        if self._stood_for > YAML_ALIASED:
+            words = f"aliases stand for more than {YAML_ALIASED:,} characters"
+            raise self._problem(words, event.start_mark, "use fewer aliases")
         self._weigh(event)
         if depth + found.height > YAML_DEPTH:
             raise self._problem(f"nested deeper than {YAML_DEPTH}", event.start_mark, "nest less deeply")
@@ -237,9 +250,10 @@ class Builder:
         return anchored
 
     @staticmethod
-    def _note(anchored: _Anchored | None, value: Any, size: int, height: int) -> None:
+    def _note(anchored: _Anchored | None, value: Any, size: int, length: int, height: int) -> None:
         if anchored is not None:
-            anchored.value, anchored.size, anchored.height, anchored.ended = value, size, height, True
+            anchored.value, anchored.size, anchored.length, anchored.height = value, size, length, height
+            anchored.ended = True
 
     def _checked(self, make: Callable[[Any], Any], scalar: Any, event: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,9 +39,7 @@ async def values_of(obj: Mapping[str, Any], references: References) -> values.Va
         where = f"{entry['kind']} '{namespace}/{entry['name']}' with key '{_key(entry)}'"
         try:
             if path := str(entry.get("targetPath") or ""):
-                found = _copied(values.merged(found, given))
-                work = strvals.assign_literal if entry.get("literal") else strvals.assign
-                work(found, path, text)
+                found = await asyncio.to_thread(_assigned, values.merged(found, given), entry, path, text)
             else:
                 found = values.merged(found, await apart(values.parsed, text, where))
         except strvals.InvalidPath as problem:
@@ -48,18 +47,25 @@ async def values_of(obj: Mapping[str, Any], references: References) -> values.Va
             raise ValuesProblem(words, "correct targetPath or the value") from None
         except Problem as problem:
             raise ValuesProblem(problem.failures[0].message, problem.failures[0].next_step) from problem
+        _few(found)
     result = values.merged(found, given)
-    if values.more_than(HELM_VALUES, result):
-        step = "hand large content over as text, or by a ConfigMap of its own"
-        raise ValuesProblem(f"more than {HELM_VALUES:,} values", step)
+    _few(result)
     return result
 
 
-def _copied(found: values.Values) -> values.Values:
-    """Lists and mappings of its own: assigning changes them."""
+def _few(found: values.Values) -> None:
+    if values.more_than(HELM_VALUES, found):
+        step = "hand large content over as text, or by a ConfigMap of its own"
+        raise ValuesProblem(f"more than {HELM_VALUES:,} values", step)
+
+
+def _assigned(found: values.Values, entry: Mapping[str, Any], path: str, text: str) -> values.Values:
+    """With the text at the path, in lists and mappings of its own. Raises `strvals.InvalidPath`."""
     import copy
 
-    return copy.deepcopy(found)
+    found = copy.deepcopy(found)
+    (strvals.assign_literal if entry.get("literal") else strvals.assign)(found, path, text)
+    return found
 
 
 def _key(entry: Mapping[str, Any]) -> str:

@@ -8,14 +8,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fluxless.limits import HELM_ITEMS
+
 MAX_INDEX = 65536
 MAX_DEPTH = 30
 _SYNTAX = re.compile(r"[\\,\[\]{}]")
-_INTEGER = re.compile(r"[+-]?[0-9]+\Z")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,1000}\Z")
+"""Python reads no number of more than 4300 digits."""
 
 
 class InvalidPath(ValueError):
-    """The path or the value is not in the language; the message says where."""
+    """The path or the value is not in the language, or stands for too much; the message repeats neither: the value may
+    be a Secret's.
+    """
 
 
 def assign(values: dict[str, Any], path: str, value: str) -> None:
@@ -43,6 +48,7 @@ class _Reader:
         self._text = text
         self._at = 0
         self._strings = strings
+        self._left = HELM_ITEMS
 
     def into(self, values: dict[str, Any]) -> None:
         try:
@@ -79,15 +85,15 @@ class _Reader:
         key, stop = self._until("=[,.")
         if stop == "":
             if key:
-                raise InvalidPath(f"key '{key}' has no value")
+                raise InvalidPath("a key has no value")
             raise _End
         if stop == "[":
             index = self._index()
             known = data.get(key, [])
             if key in data and not isinstance(known, list):
-                raise InvalidPath(f"'{key}' is no list")
+                raise InvalidPath("an index stands after a key that is no list")
             try:
-                made = self._item(list(known), index, depth)
+                made = self._item(self._copy(known), index, depth)
             except _Partly as partly:
                 _put(data, key, partly.items)
                 raise partly.cause from None
@@ -99,7 +105,7 @@ class _Reader:
                 raise _End
         elif stop == ",":
             _put(data, key, "")
-            raise InvalidPath(f"key '{key}' has no value (cannot end with ,)")
+            raise InvalidPath("a key has no value (cannot end with ,)")
         else:
             self._inner(data, key, depth + 1)
 
@@ -108,7 +114,7 @@ class _Reader:
             raise InvalidPath(f"value name nested level is greater than maximum supported nested level of {MAX_DEPTH}")
         inner = data.get(key, {})
         if not isinstance(inner, dict):
-            raise InvalidPath(f"'{key}' is no mapping")
+            raise InvalidPath("a dot stands after a key that is no mapping")
         try:
             self._key(inner, depth)
         except (_End, InvalidPath):
@@ -116,7 +122,7 @@ class _Reader:
                 _put(data, key, inner)
             raise
         if not inner:
-            raise InvalidPath(f"key map '{key}' has no value")
+            raise InvalidPath("a key map has no value")
         _put(data, key, inner)
 
     # -- lists ------------------------------------------------------------------------------------------------------
@@ -126,20 +132,20 @@ class _Reader:
         if stop == "":
             raise _End
         if not _INTEGER.match(text):
-            raise InvalidPath(f"error parsing index: '{text}'")
+            raise InvalidPath("an index is no number")
         return int(text)
 
     def _item(self, items: list[Any], index: int, depth: int) -> list[Any]:
         if index < 0:
-            raise _Partly(items, InvalidPath(f"negative {index} index not allowed"))
+            raise _Partly(items, InvalidPath("negative index not allowed"))
         text, stop = self._until("[.=")
         if text:
-            raise _Partly(items, InvalidPath(f"unexpected data at end of array index: '{text}'"))
+            raise _Partly(items, InvalidPath("unexpected data at end of array index"))
         if stop == "":
             raise _Partly(items, _End())
         if stop == "=":
             value, ended = self._value()
-            made = _at(items, index, value)
+            made = self._set(items, index, value)
             if ended:
                 raise _Partly(made, _End())
             return made
@@ -150,12 +156,12 @@ class _Reader:
                 raise _Partly(items, cause) from None
             known = items[index] if index < len(items) and items[index] is not None else []
             if not isinstance(known, list):
-                raise _Partly(items, InvalidPath(f"[{index}] is no list"))
+                raise _Partly(items, InvalidPath("an index stands after an item that is no list"))
             try:
-                inner = self._item(list(known), below, depth)
+                inner = self._item(self._copy(known), below, depth)
             except _Partly as partly:
                 raise _Partly(items, partly.cause) from None
-            return _at(items, index, inner)
+            return self._set(items, index, inner)
         mapping = items[index] if index < len(items) else {}
         if not isinstance(mapping, dict):
             mapping = items[index] = {}
@@ -163,7 +169,27 @@ class _Reader:
             self._key(mapping, depth)
         except (_End, InvalidPath) as cause:
             raise _Partly(items, cause) from None
-        return _at(items, index, mapping)
+        return self._set(items, index, mapping)
+
+    def _set(self, items: list[Any], index: int, value: Any) -> list[Any]:
+        if index > MAX_INDEX:
+            words = f"an index is greater than maximum supported index of {MAX_INDEX}"
+            raise _Partly(items, InvalidPath(words))
+        more = max(index + 1 - len(items), 0)
+        self._take(more)
+        items += [None] * more
+        items[index] = value
+        return items
+
+    def _copy(self, known: list[Any]) -> list[Any]:
+        self._take(len(known))
+        return list(known)
+
+    def _take(self, items: int) -> None:
+        """Before they are made. Raises `InvalidPath`."""
+        self._left -= items
+        if self._left < 0:
+            raise InvalidPath(f"more than {HELM_ITEMS:,} items of lists are made or copied")
 
     # -- values -----------------------------------------------------------------------------------------------------
 
@@ -216,12 +242,3 @@ class _Partly(Exception):
 def _put(data: dict[str, Any], key: str, value: Any) -> None:
     if key:
         data[key] = value
-
-
-def _at(items: list[Any], index: int, value: Any) -> list[Any]:
-    if index > MAX_INDEX:
-        words = f"index of {index} is greater than maximum supported index of {MAX_INDEX}"
-        raise _Partly(items, InvalidPath(words))
-    items += [None] * (index + 1 - len(items))
-    items[index] = value
-    return items

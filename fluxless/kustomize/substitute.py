@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.kustomize.string_functions import FUNCTIONS, NegativeLength, default, length
-from fluxless.limits import SUBSTITUTED, SUBSTITUTION_DEPTH
+from fluxless.limits import SUBSTITUTED, SUBSTITUTION_DEPTH, SUBSTITUTION_READ
 
 DEFAULTS = frozenset({"-", "+", "=", "?", ":-", ":+", ":=", ":?"})
 """Operators that supply a value for an unset variable; all of them act as `:-` (KC-74)."""
@@ -207,11 +207,14 @@ class _Parser:
 
 @dataclass(slots=True)
 class _Evaluation:
-    """Of one text. A value may be named over and over, so everything that is made counts, before it is made."""
+    """Of one text. A value may be named over and over, so everything that is made counts, before it is made; and what
+    an expression goes through, even if nothing comes of it.
+    """
 
     variables: Mapping[str, str]
     strict: bool
     left: int = SUBSTITUTED
+    unread: int = SUBSTITUTION_READ
 
     def of(self, part: Part) -> str:
         """The value of a part. Raises `SubstitutionProblem`."""
@@ -224,6 +227,8 @@ class _Evaluation:
         value = self.variables.get(part.name)
         if value is None and self.strict and part.operator not in DEFAULTS:
             raise SubstitutionProblem(f'variable not set (strict mode): "{part.name}"', part.name)
+        if part.operator:
+            self._read(len(value or "") + sum(map(len, arguments)))
         if part.operator == "//" and len(arguments) > 1:
             self._take((value or "").count(arguments[0]) * len(arguments[1]))
         function = length if part.operator == "#" and not arguments else FUNCTIONS.get(part.operator, default)
@@ -231,6 +236,11 @@ class _Evaluation:
             return function(value or "", arguments)
         except NegativeLength as error:
             raise SubstitutionProblem(str(error)) from None
+
+    def _read(self, size: int) -> None:
+        self.unread -= size
+        if self.unread < 0:
+            raise SubstitutionProblem(f"its expressions go through more than {SUBSTITUTION_READ:,} characters")
 
     def _take(self, size: int) -> None:
         self.left -= size

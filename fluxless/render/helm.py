@@ -6,6 +6,7 @@ What it says goes to nobody as it is: values may stand in it. The last line, whi
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ GRACE = 60.0
 WORDS = 2000
 """Characters of helm's report that a message keeps."""
 RENDERER = "fluxless"
+SCHEMA = "don't meet the specifications of the schema"
+_AT = re.compile(r"^([ \t]*- at '[^\n]*?':) ([^\n]*)$", re.MULTILINE)
+_HARMLESS = re.compile(r"got \w+, want [\w ]+|missing propert(y|ies) .*|'(anyOf|allOf|oneOf|not)' failed.*")
+"""What helm says of a value without saying the value; the names are the schema's."""
 LIMITS = Limits(HELM_MEMORY, HELM_CPU, HELM_FILE)
 
 
@@ -115,4 +120,10 @@ def _plugin(home: Path, program: Path, wanted: Mapping[str, Any]) -> None:
 def _words(stderr: str) -> str:
     """The error, in one line; warnings and hints come before it."""
     text = stderr.rpartition("Error: ")[2] if "Error: " in stderr else stderr
+    if SCHEMA in text:
+        text = _AT.sub(_without_value, text)
     return " ".join(text.split())[:WORDS]
+
+
+def _without_value(found: re.Match[str]) -> str:
+    return found[0] if _HARMLESS.fullmatch(found[2]) else f"{found[1]} the schema does not allow this value"

@@ -170,7 +170,7 @@ async def _remote(run: HelmChartRun, source: dict[str, Any], folder: Path) -> No
         run.build.name = made.name
         await _store(run, archive)
         return
-    made.rename(version=version)
+    await asyncio.to_thread(made.rename, version=version)
     _merge(run, made, {path: made.values_in(path) for path in run.values_files})
     await _package(run, made, folder)
 
@@ -204,7 +204,7 @@ async def _local(run: HelmChartRun, kind: str, artifact: dict[str, Any], folder:
     if not packaged:
         await _store(run, place)
         return
-    loaded.rename(version=version)
+    await asyncio.to_thread(loaded.rename, version=version)
     if run.values_files:
         texts = await asyncio.to_thread(lambda: {path: _values(tree, path) for path in run.values_files})
         _merge(run, loaded, texts)

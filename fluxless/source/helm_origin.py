@@ -143,7 +143,7 @@ def _normal(url: str) -> str:
 
 async def build_dependencies(run: SourceRun, made: Chart, root: Path, path: str, folder: Path) -> int:
     """Vendor what a chart from a folder requires and does not hold; how many that were. Raises `ChartProblem`."""
-    missing = made.missing()
+    missing = await asyncio.to_thread(made.missing)
     for number, entry in enumerate(missing):
         name = str(entry.get("alias") or entry.get("name") or "")
         place = folder / f"dependency-{number}"
@@ -180,5 +180,5 @@ async def _dependency(run: SourceRun, entry: Mapping[str, Any], root: Path, path
     else:
         words = f"repository '{repository}' is no http, https, oci or file URL"
         raise ChartProblem(words, "write the URL in place of an alias")
-    found.rename(name=alias)
+    await asyncio.to_thread(found.rename, name=alias)
     return found

@@ -171,3 +171,42 @@ class _Zeros(io.RawIOBase):
         buffer[:count] = b"\n" * count
         self._left -= count
         return count
+
+
+# -- entries of archives that stand for more than they hold -----------------------------------------------------------
+
+
+def _archive(path: Path, name: str, content: bytes = b"", **headers: str) -> Path:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.pax_headers = len(content), {key.replace("_", "."): text for key, text in headers.items()}
+        tar.addfile(entry, io.BytesIO(content))
+    path.write_bytes(gzip.compress(made.getvalue()))
+    return path
+
+
+SPARSE = {
+    "1.0": {"GNU_sparse_major": "1", "GNU_sparse_minor": "0", "GNU_sparse_realsize": "0"},
+    "0.1": {"GNU_sparse_map": "0,0", "GNU_sparse_size": "0"},
+    "0.0": {"GNU_sparse_size": "0", "GNU_sparse_numblocks": "0"},
+}
+
+
+@pytest.mark.parametrize("version", SPARSE)
+def test_a_sparse_file_is_refused_before_its_map_is_read(version: str, tmp_path: Path) -> None:
+    pairs = (b"1000\n" + b"0\n" * 2000).ljust(4096, b"\0")
+    made = _archive(tmp_path / "a.tgz", "web/x", pairs, **SPARSE[version])
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ArchiveProblem, match="sparse"):
+        unpack(made, tmp_path / "out")
+    with pytest.raises(ChartProblem, match="sparse"):
+        load_archive(made, "chart 'web'")
+
+
+@pytest.mark.parametrize("name", ["a/" * 1900 + "f", "a" * 5000])
+def test_a_path_without_end_is_refused(name: str, tmp_path: Path) -> None:
+    made = _archive(tmp_path / "a.tgz", name)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ArchiveProblem, match="too long or too deep"):
+        unpack(made, tmp_path / "out")

@@ -5,9 +5,12 @@ takes no more than its share.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
+import itertools
 import json
 import tarfile
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,11 @@ import pytest_asyncio
 from fluxless.api.failure import Problem
 from fluxless.artifacts.pack import pack
 from fluxless.artifacts.unpack import ArchiveProblem, unpack
+from fluxless.charts import subcharts
 from fluxless.charts.chart import Chart
 from fluxless.charts.errors import ChartProblem
 from fluxless.charts.subcharts import definitions, for_helm, opened
+from fluxless.helm import strvals
 from fluxless.process import Finished, Limits, ProcessProblem
 from fluxless.render import helm as room
 from fluxless.render.helm import HelmFailed, helm
@@ -51,6 +56,94 @@ async def rendered(made: Chart, folder: Path, name: str = "app") -> str:
     archive = folder / "chart.tgz"
     pack(for_helm(made, schemas=True), archive)
     return await helm("template", [name, archive], NOWHERE, "default", timeout=30)
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1," + ",".join(f"k{n}[65536]=1" for n in range(100)),
+        "1,a[65536]=1" + ",a[0]=1" * 100,
+        "1" + ",a[0][65536]=1" * 100,
+    ],
+)
+def test_a_value_makes_few_items_of_lists(text: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(strvals.InvalidPath, match="items of lists"):
+        strvals.assign({}, "x", text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 << 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x,s3cr3t",
+        "x,y[s3cr3t]=1",
+        "x,s3cr3t,",
+        "x,a=1,a[0]s3cr3t=1",
+        "x,s3cr3t=1,s3cr3t.b=1",
+        "x,s3cr3t=1,s3cr3t[0]=1",
+        "x,a[123456789]=1",
+        "x,a[-123456789]=1",
+        f"x,a[{'1' * 5000}]=1",
+    ],
+)
+def test_an_error_of_a_value_repeats_nothing_of_it(text: str) -> None:
+    with pytest.raises(strvals.InvalidPath) as caught:
+        strvals.assign({}, "x", text)
+    assert not any(part in str(caught.value) for part in ("s3cr3t", "123456789", "11111"))
+
+
+@pytest.mark.parametrize("rule", [{"pattern": "^x$"}, {"const": "b"}, {"maxLength": 2}, {"enum": ["b"]}])
+async def test_an_error_of_a_schema_names_the_place_and_not_the_value(tmp_path: Path, rule: dict[str, Any]) -> None:
+    schema = json.dumps({"properties": {"p": rule}})
+    made = chart(None, {"values.yaml": b"p: s3cr3t", "values.schema.json": schema.encode()})
+    with pytest.raises(HelmFailed, match="at '/p': the schema does not allow this value") as caught:
+        await rendered(made, tmp_path)
+    assert "s3cr3t" not in str(caught.value)
+
+
+# -- dependencies -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["Chart.yaml", "Chart.lock"])
+def test_dependencies_without_end_are_refused(file: str) -> None:
+    many = "dependencies:\n" + "".join(f"- {{name: d{n}}}\n" for n in range(3000))
+    files = {"Chart.yaml": b"apiVersion: v2\nname: web\nversion: 1.0.0\n"}
+    files[file] = files.get(file, b"") + many.encode()
+    with pytest.raises(ChartProblem, match=f"{file} .*more than 500 dependencies"):
+        Chart(files, "chart 'web'").missing()
+
+
+def test_dependencies_count_to_the_chart() -> None:
+    made, part = chart(), chart(None, {"big": bytes(1 << 20)})
+
+    def add(number: int) -> None:
+        part.rename(name=f"part{number}")
+        made.add(part)
+
+    with pytest.raises(ChartProblem, match="too large with its dependencies"):
+        list(map(add, range(200)))
+
+
+def test_packed_charts_that_wish_for_one_name_find_one_at_once() -> None:
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("a/x"))
+    one = gzip.compress(inner.getvalue())
+    tries = itertools.islice(itertools.product(".-", repeat=11), 1000)
+    alike = {f"charts/x{''.join(f'{sign}a' for sign in signs)}.tgz": one for signs in tries}
+    calls = itertools.count()
+    with pytest.MonkeyPatch.context() as patch:
+        holds = subcharts._holds
+        patch.setattr(subcharts, "_holds", lambda *given: next(calls) >= 0 and holds(*given))
+        files = opened(chart(None, alike))
+    assert len([path for path in files if path.startswith("charts/")]) == 1000
+    assert next(calls) <= 3000
 
 
 # -- flags ----------------------------------------------------------------------------------------------------------

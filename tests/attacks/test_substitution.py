@@ -12,6 +12,8 @@ ATTACKS = {
     "a long value within one expression": ("${none:=" + "${long}" * 1_000 + "}", "more than"),
     "each character by a long value": ("${long//x/${long}}", "more than"),
     "nothing by a long value": ("${long//${none:=${empty}}/${long}}", "more than"),
+    "the length of a long value": ("${#long}" * 1_000, "go through"),
+    "nothing of a long value": ("${long##*x}" * 1_000, "go through"),
     "values for values": ("${none:=" * 20 + "${long}${long}" + "}" * 20, "more than"),
     "expressions within expressions": ("${none:=" * 100_000, "nested deeper"),
     "patterns within patterns": ("${short#" * 100_000, "nested deeper"),

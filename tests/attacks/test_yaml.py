@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from fluxless import go_yaml
 from fluxless.api.failure import Problem
 from fluxless.artifacts.compose import Copy
 from fluxless.charts import index
@@ -50,7 +51,22 @@ def moment() -> Iterator[None]:
     assert time.process_time() - began < MOMENT
 
 
+LONG = f"&x '{'A' * 100_000}'"
+TEXTS = {
+    "a long text": f"a: {LONG}\nb: [{','.join(['*x'] * 400)}]\n",
+    "a long key": f"a: {LONG}\nb: [{','.join(['{*x : 1}'] * 400)}]\n",
+    "a list of long texts": f"a: &y [{LONG}, *x, *x, *x]\nb: [{','.join(['*y'] * 100)}]\n",
+    "merges": f"a: &y {{k: {LONG}}}\n" + "".join(f"b{n}: {{<<: *y}}\n" for n in range(400)),
+}
+
+
 # -- doors that need no cluster ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_long_text_counts_each_time_that_it_is_named(name: str) -> None:
+    with pytest.raises(Problem, match="aliases stand for more than"):
+        go_yaml.load(TEXTS[name], "values.yaml")
 
 
 @pytest.mark.parametrize("name", BOMBS)
