@@ -16,9 +16,12 @@ _ORDER = {"Stalled": 0, "Reconciling": 1, "Ready": 2}
 
 
 def get(obj: Mapping[str, Any], name: str) -> Condition | None:
-    """The condition of that type in an object's status, or None."""
-    found = (obj.get("status") or {}).get("conditions") or []
-    return next((condition for condition in found if condition.get("type") == name), None)
+    """The condition of that type in an object's status, or None; objects of foreign kinds may have any shape."""
+    status = obj.get("status")
+    found = status.get("conditions") if isinstance(status, Mapping) else None
+    if not isinstance(found, list):
+        return None
+    return next((each for each in found if isinstance(each, dict) and each.get("type") == name), None)
 
 
 def is_true(obj: Mapping[str, Any], name: str) -> bool:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,7 @@ from fluxless.reconcile.outcome import FAILED, State
 from fluxless.reconcile.status import FORCE_ANNOTATION, RECONCILE_ANNOTATION, RESET_ANNOTATION
 from fluxless.reconcile.world import Ref, World
 
+log = logging.getLogger("fluxless.engine")
 HOLD = 2.0
 """Seconds that an object waits silently for others before its status says so: most waits are over by then."""
 WAITED = "\n"
@@ -81,16 +83,22 @@ def make(
         if entry.batch and entry.batch in in_flight:
             counts["inFlight"] += 1
             continue
-        lane = _due(ref, obj, entry, world, now)
+        try:
+            lane = _due(ref, obj, entry, world, now)
+            wait = _wait(obj, world) if lane is not None else None
+            held = lane is not None and _hold(entry, wait, now)
+            if lane is not None and not held:
+                _start(obj, entry, world, now, wait)
+        except Exception:  # a defect of ours: it must not stop the plan of everybody else's objects
+            log.exception("alert=not-planned object=%s is left out of the plan", ref)
+            continue
         if lane is None:
             continue
-        wait = _wait(obj, world)
-        if _hold(entry, wait, now):
+        if held:
             counts["held"] += 1
             continue
         counts["due"] += 1
         lanes[lane].append(ref)
-        _start(obj, entry, world, now, wait)
     batches: dict[str, list[Ref]] = {}
     for lane, refs in lanes.items():
         size = SIZES.get(lane) or -(-len(refs) // BATCHES) or 1

@@ -183,7 +183,8 @@ def _look_for_unready(obj: Mapping[str, Any], world: World) -> _Unready:
                 return said, dependency
             if not world.rules.additive:
                 continue
-        status = dependency.get("status", {})
+        found = dependency.get("status")
+        status = found if isinstance(found, Mapping) else {}
         generation = dependency["metadata"].get("generation")
         if status.get("observedGeneration", generation) != generation or not conditions.is_true(dependency, "Ready"):
             return f"dependency '{name}' is not ready", dependency

@@ -334,3 +334,26 @@ def test_what_the_plan_sees_no_wait_for_is_looked_at_now_and_then() -> None:
     clock.run(found, T, State.BLOCKED, None)
     assert clock.started(found, T + UNSEEN - 1) == []
     assert clock.started(found, T + UNSEEN) == ["K/a"]
+
+
+@pytest.mark.parametrize("status", ["Ready", [], 7, {"conditions": "Ready"}, {"conditions": ["Ready"]}, None])
+def test_a_dependency_of_any_shape_stops_nobody(status: Any) -> None:
+    """An object of a foreign kind may say anything in its status."""
+    odd = kustomization("odd") | {"status": status}
+    clock, found = Clockwork(), world(source(), odd, kustomization("a", "odd"), kustomization("b"))
+    assert "K/b" in clock.started(found)
+
+
+def test_an_object_that_cannot_be_judged_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    judged = plans.waits_for
+
+    def broken(obj: dict[str, Any], found: World) -> Any:
+        if obj["metadata"]["name"] == "a":
+            raise OverflowError("too large")
+        return judged(obj, found)
+
+    monkeypatch.setattr(plans, "waits_for", broken)
+    assert Clockwork().started(world(source(), kustomization("a"), kustomization("b"))) == ["G/repo", "K/b"]
+    assert "alert=not-planned object=Kustomization/apps/a" in caplog.text
