@@ -61,6 +61,8 @@ class FairSlots:
             chosen = min(able, key=lambda other: self._held[other])
             turn = self._waiting[chosen][0]
             self._leave(chosen, turn)
+            if turn.done():  # its waiter was cancelled in this very moment, and has not run since
+                continue
             if chosen in self._waiting:  # its next one stands behind those of the others
                 self._waiting[chosen] = self._waiting.pop(chosen)
             self.take(chosen)
@@ -75,7 +77,9 @@ class FairSlots:
         self._held[who] += 1
 
     def _leave(self, who: str, turn: asyncio.Future[None]) -> None:
-        queue = self._waiting[who]
+        queue = self._waiting.get(who)
+        if queue is None or turn not in queue:
+            return
         queue.remove(turn)
         if not queue:
             del self._waiting[who]

@@ -44,6 +44,7 @@ def test_importing_the_app_loads_the_door_and_nothing_heavy() -> None:
         "functions.activities",
         "functions.host",
         "functions.insight",
+        "functions.log_lines",
         "functions.names",
         "functions.orchestrators",
         "functions.queues",

@@ -16,8 +16,10 @@ def test_the_worker_indexes_the_app_and_invokes_it() -> None:
         "request": ["activityTrigger"],
         "tick": ["durableClient", "timerTrigger"],
         **{name: ["durableClient", "http", "httpTrigger"] for name in DOORS},
-        "metrics": ["http", "httpTrigger"],
-        "check": ["http", "httpTrigger"],
+        "clock": ["orchestrationTrigger"],
+        "look_at_heartbeat": ["activityTrigger", "durableClient"],
+        "metrics": ["durableClient", "http", "httpTrigger"],
+        "check": ["durableClient", "http", "httpTrigger"],
         "wake_clusters": ["durableClient", "http", "httpTrigger"],
     }
     assert answer["github"] == "401"

@@ -96,3 +96,19 @@ async def test_work_is_counted_for_the_tenant_it_is_done_for() -> None:
     finally:
         tenant.reset(token)
     await second
+
+
+async def test_waiters_that_are_cancelled_together_with_the_holder_lose_no_slot() -> None:
+    slots = FairSlots(2)
+
+    async def work(who: str) -> None:
+        async with slots.taken(who):
+            await asyncio.sleep(60)
+
+    tasks = [asyncio.create_task(work(who)) for who in ("a", "b", "a", "b", "c", "c")]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    assert {type(found) for found in await asyncio.gather(*tasks, return_exceptions=True)} == {asyncio.CancelledError}
+    async with asyncio.timeout(1), slots.taken("d"), slots.taken("e"):
+        pass
