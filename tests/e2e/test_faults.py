@@ -1,7 +1,6 @@
 """kill -9 of the host in every phase, and neighbours that go away: the end state is right and nothing is stuck."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,8 +8,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fluxless.artifacts.blob import AzureStore
-from fluxless.reconcile.records import HEARTBEAT, write_json
 from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.hosted import Hosted, until
 from tests.support.repositories import Repo, config_map, deployment
@@ -160,28 +157,3 @@ async def test_azurite_is_away_for_a_while(running: Hosted, user: Flux, pushed: 
     finally:
         await asyncio.to_thread(azurite.start, folder)
     await until(lambda: _has_value(user, "2"), "the poll to find the commit", limit=90)
-
-
-async def test_an_app_that_only_polls_comes_back_after_its_timer_has_died(
-    running: Hosted, user: Flux, pushed: Repo
-) -> None:
-    """The timer trigger never fires again and nobody calls: the second clock starts what is overdue."""
-    settings = running.env.folder / "host.env"
-    before = settings.read_text()
-    running.kill()
-    settings.write_text(re.sub("^FLUXLESS_TIMER=.*$", "FLUXLESS_TIMER=0 0 0 1 1 *", before, flags=re.MULTILINE))
-    store = AzureStore.from_connection_string(running.env.blob_connection, "fluxless")
-    try:
-        await write_json(store, HEARTBEAT, {"at": time.time() - 1000, "tidied": time.time()})
-        await running.start()
-        await running.durable("instances/clock/terminate?reason=test")
-        await running.durable("orchestrators/clock/clock", {"every": 1.0})
-        commit = pushed.push({"a.yaml": config_map("a")})
-        await user.source(pushed)
-        await user.kustomization("app")
-        await until(lambda: _applied(user, "app", commit), "the second clock to start what is overdue")
-    finally:
-        await store.close()
-        await running.durable("instances/clock/terminate?reason=test")
-        running.kill()
-        settings.write_text(before)
