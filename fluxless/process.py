@@ -19,6 +19,8 @@ from fluxless.fair_slots import FairSlots
 from fluxless.limits import PROCESS_SLOTS
 
 _slots = FairSlots(PROCESS_SLOTS)
+_NOT_STARTED = 66
+"""The launcher's exit code when there is nothing that it could become."""
 NICE = 10
 """Of what we start: the worker itself, which all tenants share, goes first."""
 
@@ -60,14 +62,16 @@ async def run(
     max_output: int = 256 * 1024 * 1024,
     slot: bool = True,
     limits: Limits | None = None,
+    launcher: Path | None = None,
 ) -> Finished:
     """Run to the end within `timeout` seconds, `max_output` bytes and the `limits`, else kill the whole process group.
 
     Without a `slot` the caller sees to it that there are not too many. The environment is exactly `env`: nothing of
-    ours leaks into a child. Raises `ProcessProblem`.
+    ours leaks into a child. By our build program as the `launcher` it ends with us even if we are killed (on Linux).
+    Raises `ProcessProblem`.
     """
     async with _slots.taken() if slot else contextlib.nullcontext():
-        return await _run(argv, cwd, env, stdin, timeout, max_output, limits)
+        return await _run(argv, cwd, env, stdin, timeout, max_output, limits, launcher)
 
 
 async def _run(
@@ -78,8 +82,11 @@ async def _run(
     timeout: float,
     max_output: int,
     limits: Limits | None,
+    launcher: Path | None,
 ) -> Finished:
     name = Path(argv[0]).name
+    if launcher is not None:
+        argv = [launcher, "exec", str(os.getpid()), *argv]
     try:
         process = await asyncio.create_subprocess_exec(
             *(str(argument) for argument in argv),
@@ -110,6 +117,8 @@ async def _run(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+    if launcher is not None and code == _NOT_STARTED:
+        raise ProcessProblem(f"{name} cannot be started: {stderr.decode(errors='replace').strip()}")
     if limits is not None and code != 0:
         _explain(name, code, stderr, limits)
     return Finished(code, stdout, stderr)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from fluxless.process import ProcessProblem
 
+PROGRAM = "fluxless-kustomize"
+"""Our own: it builds, post-renders, and starts the others."""
 SHIPPED = Path(__file__).resolve().parents[2] / "bin"
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.limits import HELM_CPU, HELM_FILE, HELM_MEMORY, HELM_OUTPUT, HELM_SECONDS
 from fluxless.process import Limits, run
-from fluxless.render.binaries import binary
-from fluxless.render.kustomize import ARGUMENTS, PROGRAM
+from fluxless.render.binaries import PROGRAM, binary
+from fluxless.render.kustomize import ARGUMENTS
 
 GRACE = 60.0
 """Seconds that helm may take beyond the timeout of the action: it has several waits."""
@@ -52,7 +52,7 @@ async def helm(
     stands in them, helm reads none as a flag. The caller sees to it that there are not too many at once.
     `post_render` is what is done to every rendered object. Raises `HelmFailed`, `ProcessProblem`.
     """
-    executable = await binary("helm")
+    executable, program = await binary("helm"), await binary(PROGRAM)
     with tempfile.TemporaryDirectory(prefix="fluxless-helm-") as name:
         home = Path(name)
         (home / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
@@ -62,7 +62,7 @@ async def helm(
             (home / "values.json").write_text(json.dumps(values))
             command.append(f"--values={home / 'values.json'}")
         if post_render is not None:
-            _plugin(home, await binary(PROGRAM), post_render)
+            _plugin(home, program, post_render)
             command.append(f"--post-renderer={RENDERER}")
         command += ["--", *words]
         environment = {
@@ -81,6 +81,7 @@ async def helm(
             max_output=HELM_OUTPUT,
             slot=False,
             limits=LIMITS,
+            launcher=program,
         )
     if finished.code != 0:
         raise HelmFailed(_words(finished.stderr.decode(errors="replace")) or f"helm ended with {finished.code}")

@@ -20,9 +20,8 @@ from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.fair_slots import FairSlots
 from fluxless.process import Conversation, Ended, ProcessProblem
-from fluxless.render.binaries import binary, setting_of
+from fluxless.render.binaries import PROGRAM, binary, setting_of
 
-PROGRAM = "fluxless-kustomize"
 GREETING = b"yfluxless-kustomize 1"
 """What the program says first: which protocol this is."""
 ARGUMENTS = (f"-memory={limits.BUILD_MEMORY}", f"-cpu={limits.BUILD_CPU}", f"-output={limits.BUILD_OUTPUT}")

@@ -21,7 +21,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.limits import FETCH_SECONDS, NOTATION_CPU, NOTATION_MEMORY, NOTATION_OUTPUT
 from fluxless.process import Limits, run
 from fluxless.render import outlet
-from fluxless.render.binaries import binary
+from fluxless.render.binaries import PROGRAM, binary
 
 SIGNATURE = "application/vnd.cncf.notary.signature"
 """The artifact type of its signatures."""
@@ -64,6 +64,7 @@ async def verify(
                 timeout=min(timeout, FETCH_SECONDS),
                 max_output=NOTATION_OUTPUT,
                 limits=LIMITS,
+                launcher=await binary(PROGRAM),
             )
     if finished.code != 0 and way.refused:
         words = f"whether a certificate is revoked cannot be asked: {way.refused[0]}"

@@ -22,7 +22,7 @@ from fluxless.auth.purposes import VAULT, hosts_of
 from fluxless.limits import SOPS_CPU, SOPS_INPUT, SOPS_MEMORY, SOPS_OUTPUT, SOPS_TIME
 from fluxless.process import Limits, ProcessProblem, run
 from fluxless.render import outlet
-from fluxless.render.binaries import binary, trust
+from fluxless.render.binaries import PROGRAM, binary, trust
 from fluxless.render.key_services import NotAKeyService, judge
 from fluxless.render.keys import Keys
 
@@ -99,6 +99,7 @@ async def decrypt(data: bytes, form: str, keys: Keys, what: str) -> bytes:
                 timeout=SOPS_TIME,
                 max_output=SOPS_OUTPUT,
                 limits=LIMITS,
+                launcher=await binary(PROGRAM),
             )
         except ProcessProblem:
             _say_refused(what, way, clouds)

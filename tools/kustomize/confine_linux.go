@@ -26,10 +26,13 @@ func confine(bounds limits) {
 	signal.Notify(exceeded, syscall.SIGXCPU)
 	go func() { <-exceeded; os.Exit(exitCPU) }()
 	grantCPU(bounds.seconds)
-	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
+	endWithParent()
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	forbid()
 }
+
+// endWithParent has the kernel kill the process, whatever program it becomes, as soon as the thread that started it ends.
+func endWithParent() { _ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }
 
 func lower(resource int, value uint64) {
 	var now unix.Rlimit

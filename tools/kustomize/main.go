@@ -2,6 +2,7 @@
 //
 //	fluxless-kustomize serve [limits]             takes builds over its standard input, until that ends
 //	fluxless-kustomize post-render [limits] TASK  is helm's post-renderer for one release
+//	fluxless-kustomize exec PARENT PROGRAM ...     becomes a program that ends with the process that started it
 //	fluxless-kustomize version                    says which protocol and which kustomize this is
 //
 // Whoever wrote the kustomization is a stranger: see rooted.go for what a build can read, and confine_linux.go for what
@@ -24,11 +25,16 @@ type limits struct {
 }
 
 const (
-	exitUsage = 64
-	exitCPU   = 65 // the caller knows these
+	exitUsage      = 64
+	exitCPU        = 65 // the caller knows these
+	exitNotStarted = 66
 )
 
 func main() {
+	if len(os.Args) > 3 && os.Args[1] == "exec" {
+		fmt.Fprintln(os.Stderr, start(os.Args[2], os.Args[3:]))
+		os.Exit(exitNotStarted)
+	}
 	var bounds limits
 	flags := flag.NewFlagSet(filepath.Base(os.Args[0]), flag.ExitOnError)
 	flags.Int64Var(&bounds.memory, "memory", 1<<30, "bytes that a build may use")
@@ -56,6 +62,6 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: fluxless-kustomize serve | post-render TASK | version")
+	fmt.Fprintln(os.Stderr, "usage: fluxless-kustomize serve | post-render TASK | exec PARENT PROGRAM [ARGUMENT...] | version")
 	os.Exit(exitUsage)
 }
