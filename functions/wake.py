@@ -36,6 +36,8 @@ CLOCK_LOOK = 300.0
 CLOCK_STUCK = 600.0
 """Seconds without any movement of the second clock after which it is ended and started again."""
 _clock_seen = float("-inf")
+ENDS_LOOK, ENDS_LOOKS = 0.1, 50
+"""Seconds between two looks at an instance that is to end, and how many; then the next caller starts it again."""
 RUNNING = {"Running", "Pending", "ContinuedAsNew"}
 
 
@@ -46,24 +48,39 @@ async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: boo
     one is woken as well; the timer has no news.
     """
     instance = names.sync_instance(cluster)
-    status = await client.get_status(instance)
-    state = status.runtime_status.value if status and status.runtime_status else ""
-    if state in RUNNING and _silent(status) > STUCK:
+    running = await _running(client, instance)
+    if running is not None and _silent(running) > STUCK:
         log.error("cluster=%s alert=sync-stuck instance=%s is ended and started again", cluster, instance)
-        await client.terminate(instance, "no movement for 15 minutes")
-        state = "Terminated"
-    elif state in RUNNING and _of_other_code(status):
+        running = await _end(client, instance, f"no movement for {STUCK:.0f} s")
+    elif running is not None and _of_other_code(running):
         log.warning(
             "cluster=%s instance=%s was begun by a release that this one cannot go on for: it is ended and begun anew",
             cluster,
             instance,
         )
-        await client.terminate(instance, "begun by another release")
-        state = "Terminated"
-    if state in RUNNING:
-        await _nudge(client, instance, status, turns=2 if news else 1)
+        running = await _end(client, instance, "begun by another release")
+    if running is not None:
+        await _nudge(client, instance, running, turns=2 if news else 1)
         return
     await _start(client, names.SYNC, instance, {"cluster": cluster, "again": news, "turns": TURNS})
+
+
+async def _running(client: df.DurableOrchestrationClient, instance: str) -> Any:
+    """The status of an instance that has not ended; None for any other."""
+    status = await client.get_status(instance)
+    return status if status and status.runtime_status and status.runtime_status.value in RUNNING else None
+
+
+async def _end(client: df.DurableOrchestrationClient, instance: str, reason: str) -> Any:
+    """Terminate it, which is a message to it: until it has ended, none of that name can be started. Its status if it
+    has not ended in time.
+    """
+    await client.terminate(instance, reason)
+    for _ in range(ENDS_LOOKS):
+        if (running := await _running(client, instance)) is None:
+            return None
+        await asyncio.sleep(ENDS_LOOK)
+    return running
 
 
 _clients: dict[str, df.DurableOrchestrationClient] = {}
@@ -91,10 +108,8 @@ async def announce(client: df.DurableOrchestrationClient, announcement: Announce
     """Tell a cluster that was out of reach, again and again; nothing where that is being done already."""
     message = announcement.to_json()
     instance = names.announce_instance(announcement.cluster, message)
-    status = await client.get_status(instance)
-    if status and status.runtime_status and status.runtime_status.value in RUNNING:
-        return
-    await _start(client, names.ANNOUNCE, instance, message)
+    if await _running(client, instance) is None:
+        await _start(client, names.ANNOUNCE, instance, message)
 
 
 async def _start(client: df.DurableOrchestrationClient, name: str, instance: str, message: dict[str, Any]) -> None:
@@ -166,12 +181,12 @@ async def keep_clock(client: df.DurableOrchestrationClient) -> None:
         return
     _clock_seen = now
     try:
-        status = await client.get_status(names.CLOCK_INSTANCE)
-        if status and status.runtime_status and status.runtime_status.value in RUNNING:
-            if _silent(status) < CLOCK_STUCK:
-                return
+        running = await _running(client, names.CLOCK_INSTANCE)
+        if running is not None and _silent(running) < CLOCK_STUCK:
+            return
+        if running is not None:
             log.error("alert=clock-stuck the second clock is ended and started again")
-            await client.terminate(names.CLOCK_INSTANCE, "no movement for ten minutes")
+            await _end(client, names.CLOCK_INSTANCE, "no movement for ten minutes")
         await client.start_new(names.CLOCK, names.CLOCK_INSTANCE, {})
     except Exception as error:  # somebody else was first, or Durable is away: the next caller looks again
         log.info("second clock not started: %s", str(error)[:200])

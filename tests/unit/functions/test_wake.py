@@ -19,11 +19,15 @@ class Client:
     ) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self._state, self._age, self._refuses = state, age, refuses
+        self._ends = 0
         self._custom = {"turn": turn} | ({} if code is None else {"code": code})
 
     async def get_status(self, instance: str) -> Any:
+        self._ends -= 1
         if not self._state:
             return None
+        if self._ends == 0:
+            self._state = "Terminated"
         return SimpleNamespace(
             runtime_status=SimpleNamespace(value=self._state),
             last_updated_time=datetime.fromtimestamp(time.time() - self._age, UTC),
@@ -40,6 +44,7 @@ class Client:
 
     async def terminate(self, instance: str, reason: str) -> None:
         self.calls.append(("terminate", instance))
+        self._ends = 2  # it is still there at the next look
 
 
 START = ("start", "sync", "sync-dev", {"cluster": "dev", "again": True, "turns": TURNS})
