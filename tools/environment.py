@@ -34,6 +34,8 @@ EVENTS_QUEUE = "registry-events"
 TIMER = "*/5 * * * * *"
 """Of `make up`: whoever tries things out does not like to wait for half a minute."""
 HOST_WITHIN = 60.0
+DURABLE_HOST = "FLUXLESS_DURABLE_HOST"
+"""The setting that names the program of Microsoft's Durable extension, which `make up` takes as the engine then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def up(
         "FLUXLESS_EVENTS_QUEUE": EVENTS_QUEUE,
         "FLUXLESS_EVENTS": connection,
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
+        "AzureWebJobsStorage": connection,
         "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(limits.CALLER_BODY),
         "FLUXLESS_ALLOWED_ADDRESSES": "127.0.0.1,::1",
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
@@ -176,8 +179,9 @@ def main() -> int:
         print("stopped; .fluxless/ keeps the state (delete it to begin anew)")
         return 0
     began = time.monotonic()
+    program = os.environ.get(DURABLE_HOST)
     try:
-        environment = up(timer=TIMER)
+        environment = up(timer=TIMER, host_arguments=("--durable-host", program) if program else ())
     except (RuntimeError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Starts Azurite's blob and queue services on 127.0.0.1 and gives their connection string."""
+"""Starts Azurite's blob, queue and table services on 127.0.0.1 and gives their connection string."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def start(folder: Path, *, tls: tuple[Path, Path] | None = None) -> str:
     if processes.running(folder, "azurite") is not None and known.is_file():
         return known.read_text()
     if known.is_file():  # started again: whoever knows the address goes on
-        blob, queue = (int(part) for part in (folder / "azurite.ports").read_text().split())
+        blob, queue, table = (int(part) for part in (folder / "azurite.ports").read_text().split())
     processes.start(
         "azurite",
         [
@@ -45,14 +45,15 @@ def start(folder: Path, *, tls: tuple[Path, Path] | None = None) -> str:
         ],
         folder,
     )
-    processes.wait_for("Azurite", lambda: _listens(blob) and _listens(queue), 60.0, folder / "azurite.log")
+    processes.wait_for("Azurite", lambda: all(map(_listens, (blob, queue, table))), 60.0, folder / "azurite.log")
     scheme = "https" if tls else "http"
     connection = (
         f"DefaultEndpointsProtocol={scheme};AccountName={ACCOUNT};AccountKey={KEY};"
         f"BlobEndpoint={scheme}://127.0.0.1:{blob}/{ACCOUNT};QueueEndpoint={scheme}://127.0.0.1:{queue}/{ACCOUNT};"
+        f"TableEndpoint={scheme}://127.0.0.1:{table}/{ACCOUNT};"
     )
     known.write_text(connection)
-    (folder / "azurite.ports").write_text(f"{blob} {queue}")
+    (folder / "azurite.ports").write_text(f"{blob} {queue} {table}")
     return connection
 
 

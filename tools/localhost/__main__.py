@@ -1,4 +1,5 @@
-"""`python -m tools.localhost APP [--port N] [--state FOLDER] [--settings FILE] [--no-replay-check]`."""
+"""`python -m tools.localhost APP [--port N] [--state FOLDER] [--settings FILE] [--no-replay-check]
+[--durable-host PROGRAM]`."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ async def _run(options: argparse.Namespace) -> None:
     app = App.load(folder, settings.function_timeout)
     state = Path(options.state) if options.state else folder / ".localhost"
     lock = _lock(state)
-    host = Host(app, settings, state, check_replays=not options.no_replay_check)
+    program = Path(options.durable_host) if options.durable_host else None
+    host = Host(app, settings, folder, state, program=program, check_replays=not options.no_replay_check)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--state", help="folder for histories and keys (default: .localhost in the app's folder)")
     parser.add_argument("--settings", help="file with lines NAME=value of further app settings")
     parser.add_argument("--no-replay-check", action="store_true", help="do not run every orchestrator step twice")
+    parser.add_argument("--durable-host", help="program of Microsoft's Durable extension, to be the engine")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("aiohttp.access", "urllib3"):

@@ -27,6 +27,15 @@ class DurableApi:
         self._hub = hub
         self.base = ""
 
+    async def start(self, base: str) -> None:
+        """Take up what an earlier start has left; `base` is where this host listens."""
+        self.base = base
+        self._work.recover()
+
+    async def stop(self, grace: float) -> None:
+        """Let work under way finish for `grace` seconds."""
+        await self._work.stop(grace)
+
     def client(self) -> str:
         """What a durable client binding holds."""
         query = f"taskHub={self._hub}&connection=Storage&code={self._keys.durable}"
