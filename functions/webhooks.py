@@ -28,6 +28,8 @@ OPEN = func.AuthLevel.ANONYMOUS
 FAULT = "not taken: storage or configuration is at fault; see the app's log, then deliver again"
 _beside: set[asyncio.Task[None]] = set()
 """What no sender waits for."""
+STORED = 0.1
+"""Seconds from our answer to an API server until it has stored the object; a plan of before would not see it."""
 EVENT_GRID_ORIGIN = "eventgrid.azure.net"
 
 
@@ -111,13 +113,8 @@ async def cluster_changed(req: func.HttpRequest, client: df.DurableOrchestration
     except Problem as problem:
         log.warning("cluster=%s not told by its API server: %s", cluster[:63], problem)
         return _text(503, FAULT)
-    try:
-        if answer.keys and cluster in host.engine().clusters:
-            await asyncio.wait_for(wake_news(client, [cluster]), 0.5)
-    except (Problem, TimeoutError) as problem:  # the object must not wait for us; the timer sees it
-        log.warning("cluster=%s not woken by its API server: %s", cluster[:63], problem or "no answer in time")
     if answer.keys:
-        _aside(wake_overdue(client))
+        _aside(_told_by(client, cluster))
     return func.HttpResponse(answer.text, status_code=answer.status, mimetype=answer.kind)
 
 
@@ -137,6 +134,14 @@ async def wake_clusters(req: func.HttpRequest, client: df.DurableOrchestrationCl
     await wake_all(client, [wanted] if wanted else known)
     _aside(wake_overdue(client))
     return _text(202, "woken")
+
+
+async def _told_by(client: df.DurableOrchestrationClient, cluster: str) -> None:
+    """Wake the cluster when its API server, which waits for our answer, has stored the object. Raises `Problem`."""
+    await asyncio.sleep(STORED)
+    if cluster in host.engine().clusters:
+        await wake_news(client, [cluster])
+    await wake_overdue(client)
 
 
 def _headers(req: func.HttpRequest) -> dict[str, str]:

@@ -16,10 +16,8 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from fluxless.artifacts.blob import AzureStore
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
-from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state
 from tests.support.flux import KUSTOMIZE, SOURCE
 from tests.support.hosted import Hosted, until
 from tests.support.issuer import Issuer
@@ -89,18 +87,13 @@ async def _join(cluster: Cluster, name: str, url: str) -> None:
     await cluster.create({"apiVersion": KUSTOMIZE, "kind": "Kustomization", "metadata": names, "spec": spec})
 
 
-async def _heartbeats(env: environment.Environment, seconds: float) -> list[float]:
+async def _heartbeats(hosted: Hosted, seconds: float) -> list[float]:
     """The times of the heartbeats that are written meanwhile."""
-    store = AzureStore.from_connection_string(env.blob_connection, "fluxless")
     found: set[float] = set()
-    try:
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            (at, _), _ = await read_state(store, HEARTBEAT, heartbeat)
-            found.add(at)
-            await asyncio.sleep(0.2)
-    finally:
-        await store.close()
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        found.add(await hosted.ticked())
+        await asyncio.sleep(0.2)
     return sorted(found)
 
 
@@ -151,7 +144,7 @@ async def test_clusters_that_are_away_keep_no_other_waiting(world: World) -> Non
     assert later >= len(away)
     during = await world.applied("4", [name for name in NAMES if name not in away])
     assert during < 2 * before + 5, (before, during)
-    assert _longest_gap(await _heartbeats(world.hosted.env, 3 * TIMER)) < 2 * TIMER
+    assert _longest_gap(await _heartbeats(world.hosted, 3 * TIMER)) < 2 * TIMER
 
     async def told() -> bool:
         errors = [(await _status(world.hosted.env, name)).get("customStatus") or {} for name in away]

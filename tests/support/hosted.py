@@ -11,7 +11,9 @@ from typing import Any
 
 import aiohttp
 
+from fluxless.artifacts.blob import AzureStore
 from fluxless.kube.client import Cluster
+from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state
 from tests.support.insights import Insights
 from tests.support.issuer import Issuer
 from tools import environment, processes
@@ -77,6 +79,15 @@ class Hosted:
         key = json.loads((self.env.folder / "hub" / "keys.json").read_text())["durable"]
         joint = "&" if "?" in path else "?"
         return f"{self.env.functions_url}/runtime/webhooks/durabletask/{path}{joint}code={key}"
+
+    async def ticked(self) -> float:
+        """When the timer last ran, in seconds since 1970."""
+        store = AzureStore.from_connection_string(self.env.blob_connection, "fluxless")
+        try:
+            (at, _), _ = await read_state(store, HEARTBEAT, heartbeat)
+            return at
+        finally:
+            await store.close()
 
     def log(self) -> str:
         """What the host has written."""
