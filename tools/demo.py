@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 from rich.console import Console
 
+from fluxless.api.failure import Problem
 from fluxless.artifacts.blob import AzureStore
 from fluxless.cli.logs import read
 from fluxless.kube.client import Cluster
@@ -259,6 +260,7 @@ def _run() -> None:
     with out.status("starting control plane, Azurite, Git server, registry and function host"):
         env = environment.up(FOLDER)
     out.print(f"up: {env.functions_url} serves function_app.py")
+    environment.allow_addresses()
     asyncio.run(_scenes(env))
 
 
@@ -267,7 +269,7 @@ def main() -> int:
     began = time.monotonic()
     try:
         _run()
-    except (RuntimeError, OSError, TimeoutError, subprocess.SubprocessError, aiohttp.ClientError) as error:
+    except (RuntimeError, OSError, TimeoutError, subprocess.SubprocessError, aiohttp.ClientError, Problem) as error:
         out.print(f"[red]error:[/red] {error}")
         out.print(f"the logs are in {_shown(FOLDER)}")
         return 1

@@ -17,7 +17,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluxless import limits
+from fluxless import addresses, limits
 from tools import binaries, processes
 from tools.azurite import launcher as azurite
 from tools.devcluster import launcher as devcluster
@@ -30,6 +30,8 @@ SECRETS = tuple(
     for door in ("GITHUB_WEBHOOK", "GITLAB_WEBHOOK", "AZUREDEVOPS_WEBHOOK", "ACR_WEBHOOK", "PUSH")
 )
 """Every door has the same one here."""
+ADDRESSES = "127.0.0.1,::1"
+"""Where all of it is, which the app calls only where that is allowed."""
 EVENTS_QUEUE = "registry-events"
 TIMER = "*/5 * * * * *"
 """Of `make up`: whoever tries things out does not like to wait for half a minute."""
@@ -66,6 +68,11 @@ class Environment:
         return "".join(f"{name}={value}\n" for name, value in pairs.items())
 
 
+def allow_addresses() -> None:
+    """Let this process call what it starts, as the app may."""
+    addresses.use(addresses.AddressPolicy.of(ADDRESSES, {}))
+
+
 def up(
     folder: Path = STATE, *, timer: str = "", extra: dict[str, str] | None = None, host_arguments: tuple[str, ...] = ()
 ) -> Environment:
@@ -85,7 +92,7 @@ def up(
         "FLUXLESS_TASK_HUB": "fluxlesslocal",
         "AzureWebJobsStorage": connection,
         "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(limits.CALLER_BODY),
-        "FLUXLESS_ALLOWED_ADDRESSES": "127.0.0.1,::1",
+        addresses.SETTING: ADDRESSES,
         "FLUXLESS_CACHE_FOLDER": str(folder / "cache"),
         **{binary.setting: str(binaries.find(binary)) for binary in binaries.SHIPPED},
         **({"FLUXLESS_TIMER": timer} if timer else {}),

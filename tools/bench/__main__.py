@@ -19,7 +19,6 @@ from pathlib import Path
 
 import psutil
 
-from fluxless import addresses
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tools import controllers, environment, processes
@@ -139,7 +138,7 @@ async def _growth() -> list[str]:
 
 
 async def _run(only: set[str], sizes: list[int]) -> list[str]:
-    addresses.use(addresses.AddressPolicy.of("127.0.0.1", {}))  # the registry that the work is pushed to
+    environment.allow_addresses()
     rows: list[str] = []
     beside: theirs.Figures = {}
     if "flux" in only:
