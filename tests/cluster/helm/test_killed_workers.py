@@ -64,7 +64,6 @@ NEVER = 10_000
 WORKER = """
 import asyncio, os, signal, sys
 from pathlib import Path
-import psutil
 from fluxless import addresses
 from fluxless.artifacts.blob import AzureStore
 from fluxless.artifacts.cache import ArtifactCache
@@ -80,8 +79,6 @@ async def main(name, config, azurite, container, folder, lease, writes):
         nonlocal left
         left -= method != "GET"
         if left < 0:
-            for child in psutil.Process().children(recursive=True):
-                child.kill()
             os.kill(os.getpid(), signal.SIGKILL)
         return stream(self, method, path, headers, body)
 
@@ -117,7 +114,7 @@ class Place:
     words: tuple[str, ...]
 
     async def start(self, writes: int = NEVER) -> asyncio.subprocess.Process:
-        """A worker that kills itself, and its helm, before the write of that number."""
+        """A worker that kills itself before the write of that number."""
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", WORKER, *self.words, str(LEASE), str(writes)),
             cwd=ROOT,
@@ -127,16 +124,16 @@ class Place:
         )
 
     async def kill_when(self, moment: Callable[[], Awaitable[bool]]) -> None:
-        """kill -9 a worker and its helm at that moment."""
+        """kill -9 a worker at that moment, and so its helm."""
         worker = await self.start()
         try:
             await until(moment, "helm to be at work", 60.0)
         finally:
-            family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
-            assert len(family) > 1
-            for process in family:
-                process.kill()
+            children = psutil.Process(worker.pid).children(recursive=True)
+            worker.kill()
             await worker.wait()
+        assert children
+        assert psutil.wait_procs(children, timeout=2.0)[1] == []
 
     async def kill_at(self, write: int) -> None:
         """A worker kills itself before its helm's write of that number."""
@@ -315,8 +312,7 @@ async def test_a_worker_that_stood_still_changes_nothing_any_more(flux: Flux, pl
         assert await records(flux) == before
         assert (await the_release(flux))["status"]["history"] == found["status"]["history"]
     finally:
-        for process in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
-            process.kill()
+        worker.kill()
         await worker.wait()
 
 
