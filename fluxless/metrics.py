@@ -81,6 +81,7 @@ TOKEN_EVENTS = Metric(
 TOKEN_REQUESTS = Metric("gotk_token_cache_requests_total", "Uses of the cache of tokens.", ("status",))
 TOKEN_EVICTIONS = Metric("gotk_token_cache_evictions_total", "Tokens that were dropped for want of room.", ())
 STORE_REQUESTS = Metric("fluxless_store_requests_total", "Requests to Blob Storage.", ("code", "method"))
+LOOP_LAG = Metric("fluxless_loop_lag_seconds", "How late the event loops of workers were.", (), QUICK)
 HOOK_DURATION = Metric(
     "gotk_receiver_http_request_duration_seconds",
     "How long webhooks waited for their answer.",

@@ -66,6 +66,7 @@ def allow_addresses() -> None:
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this worker. Raises `Problem` when an app setting is missing or wrong, naming it."""
+    from fluxless import loop_lag
     from fluxless.artifacts.cache import ArtifactCache
     from fluxless.engine.engine import Engine
     from fluxless.kube.connect import read_clusters
@@ -78,7 +79,9 @@ def engine() -> Engine:
     store = open_store()
     folder = Path(settings.CACHE_FOLDER.read() or Path(tempfile.gettempdir()) / "fluxless") / "artifacts"
     cache = ArtifactCache(store, folder, foreign=settings.EXTERNAL_ARTIFACTS.on())
-    return Engine(clusters, Services(store, cache, chosen, remotes=Remotes(clusters)), _tracer())
+    made = Engine(clusters, Services(store, cache, chosen, remotes=Remotes(clusters)), _tracer())
+    loop_lag.watch()
+    return made
 
 
 def _tracer() -> Tracer | None:

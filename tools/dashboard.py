@@ -141,6 +141,17 @@ PANELS = (
         unit="s",
     ),
     Panel(
+        "How late the event loop is",
+        (
+            (
+                "p99",
+                "histogram_quantile(0.99, sum by (le) (rate(fluxless_loop_lag_seconds_bucket[$__rate_interval])))",
+            ),
+        ),
+        "All objects share it. Above half a second, `alert=loop-blocked` in the log names the step that blocks it.",
+        "s",
+    ),
+    Panel(
         "Caches: share of hits",
         (
             ("artifacts", _share("gotk_cache_events_total")),

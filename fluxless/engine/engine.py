@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fluxless import loop_lag
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
@@ -104,6 +105,7 @@ class Engine:
             async with self._pace(name), self._reach.asking(name, self.cluster):
                 return await self._plan(name, in_flight, finished, draining=draining)
         finally:
+            loop_lag.tell()
             self.meter.touch()
 
     @contextlib.asynccontextmanager
@@ -207,6 +209,7 @@ class Engine:
             return outcome
 
         outcomes = await asyncio.gather(*(one(ref) for ref in refs))
+        loop_lag.tell()
         self.meter.touch()
         try:
             await records.write_runs(self.services.store, name, runs, self.services.clock())

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from fluxless import loop_lag
 from fluxless.api import reasons
 from fluxless.api.failure import Problem
 from fluxless.artifacts import disk
@@ -80,6 +81,7 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
             suspension.note(run.obj, run.status)
             return Outcome(State.STALLED)
         for phase in controller.phases:
+            _enter(run, phase.__name__)
             ended = await phase(run)
             if ended is not None:
                 run.status.handled()
@@ -99,6 +101,10 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
     return outcome
 
 
+def _enter(run: Run, phase: str) -> None:
+    loop_lag.entered(f"cluster={run.cluster.name} object={run.ref} phase={phase}")
+
+
 def _defect(controller: Controller[AnyRun], run: AnyRun, error: Exception) -> Outcome:
     log.exception("cluster=%s object=%s step failed", run.cluster.name, run.ref, exc_info=error)
     words = f"unexpected {type(error).__name__} in Fluxless"
@@ -107,6 +113,7 @@ def _defect(controller: Controller[AnyRun], run: AnyRun, error: Exception) -> Ou
 
 
 async def _delete(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
+    _enter(run, "finalize")
     outcome = await controller.finalize(run)
     if outcome.state is State.GONE:
         await run.send_events()  # while the object is still there to point at
