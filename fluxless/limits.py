@@ -137,6 +137,7 @@ STATUS_WORDS = _limit("STATUS_WORDS", 32 * KIB, "characters", "an API server's w
 # -- webhooks and other callers --------------------------------
 
 CALLER_BODY = _limit("CALLER_BODY", 4 * MIB, "bytes", "a request to a webhook (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT)")
+DIRECTORY = _limit("DIRECTORY", 4 * MIB, "bytes", "what webhooks find a cluster's objects by; beyond it they ask it")
 RECEIVER_BODY = _limit("RECEIVER_BODY", 3 * MIB, "bytes", "a request to a Receiver, as in Flux")
 
 # -- work: slots, objects, chains --------------------------------

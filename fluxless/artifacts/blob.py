@@ -195,7 +195,7 @@ def _stored(properties: Any) -> Stored:
     return Stored(
         name=properties.name,
         size=properties.size,
-        etag=str(properties.etag),
+        etag='"' + str(properties.etag).strip('"') + '"',  # lists tell them without quotes
         digest=(properties.metadata or {}).get(DIGEST, ""),
         modified=properties.last_modified.timestamp(),
     )

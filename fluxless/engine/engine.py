@@ -22,7 +22,7 @@ from fluxless.api.kinds import KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
 from fluxless.auth.identity import of_sources
-from fluxless.engine import access, exposition, housekeeping, telling
+from fluxless.engine import access, exposition, housekeeping, index, telling
 from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
 from fluxless.engine.intake import Intake
@@ -79,7 +79,9 @@ class Engine:
         self._ids = itertools.count()
         self._planned: dict[str, tuple[float, float]] = {}
         self.meter = Meter(services.store, services.clock)
-        self.intake = Intake(lambda: self.clusters, self.cluster, self._surveys.get, self._reach, lambda: self.services)
+        self.intake = Intake(
+            lambda: self.clusters, self.cluster, index.Index(services.store), self._reach, lambda: self.services
+        )
 
     @property
     def clusters(self) -> list[str]:
@@ -124,7 +126,7 @@ class Engine:
     async def _plan(
         self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool
     ) -> NextSteps:
-        for _ in range(3):
+        for attempt in range(3):
             (document, schedule), etag = await records.read_state(
                 self.services.store,
                 records.schedule_name(name),
@@ -139,9 +141,10 @@ class Engine:
             now = self.services.clock()
             plan = plans.make(taken.world, schedule, frozenset(in_flight), now, self._namer(taken))
             try:
+                await index.keep(self.services.store, name, taken.world, schedule, anew=attempt > 0)
                 await self._keep(name, document, schedule, etag)
             except PreconditionFailed:
-                log.warning("cluster=%s another plan wrote the schedule; planning again", name)
+                log.warning("cluster=%s another plan has written meanwhile; planning again", name)
                 continue
             wake_after = None if plan.wake_up is None else max(0.0, plan.wake_up - now)
             return NextSteps(list(plan.batches), wake_after, plan.counts)

@@ -17,11 +17,13 @@ from typing import Any
 
 from fluxless import limits
 from fluxless.api.failure import Problem
-from fluxless.api.kinds import KINDS, RECEIVER, by_name
+from fluxless.api.kinds import GIT_REPOSITORY, HELM_CHART, HELM_REPOSITORY, OCI_REPOSITORY, RECEIVER, Kind, by_name
 from fluxless.api.timestamps import format_timestamp
+from fluxless.artifacts.store import Stored
 from fluxless.engine.coalesce import Coalescer
 from fluxless.engine.directory import Directory
 from fluxless.engine.doors import Answer
+from fluxless.engine.index import Index
 from fluxless.engine.reach import Reach
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NotFound
@@ -32,14 +34,12 @@ from fluxless.reconcile import world as worlds
 from fluxless.reconcile.secrets import References
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
-from fluxless.reconcile.survey import Survey
+from fluxless.reconcile.world import Ref
 
 log = logging.getLogger("fluxless.engine")
 
 TOLD_AT_ONCE = 24
 """Clusters that a webhook tells at the same time: all at once, none of them would be in time."""
-RECENT = 120.0
-"""Seconds for which a survey says which objects a webhook means."""
 PATIENCE = 0.7
 """Seconds that a webhook's sender waits for a cluster; the answer is due within one."""
 LOOK_EVERY = 2.0
@@ -48,9 +48,12 @@ SECRET_FOR = 5.0
 """Seconds for which the Secret of a receiver is kept."""
 REMEMBERED = 10_000
 """Deliveries that a worker remembers. A replay that comes to another one costs a look at the remote, no more."""
-TOLD_KINDS = {"GitRepository", "OCIRepository", "HelmRepository", "HelmChart"}
-TOLD = tuple(kind for kind in KINDS if kind.built and kind.kind in TOLD_KINDS)
-"""Kinds that the built-in doors are about."""
+TOLD = (GIT_REPOSITORY, OCI_REPOSITORY, HELM_REPOSITORY, HELM_CHART)
+"""Kinds that tell what the built-in doors mean."""
+
+
+Listed = asyncio.Future[Mapping[str, Stored]]
+"""What there is of the index, once it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +81,33 @@ class Acceptance:
     kind: str = "text/plain"
 
 
+NO_RECEIVER = Acceptance(404, "there is no receiver with this path")
+
+
 class Intake:
-    """`cluster` opens connections, `survey` is the latest survey of this worker, `names` are all clusters."""
+    """`cluster` opens connections, `index` says which objects are where, `names` are all clusters."""
 
     def __init__(
         self,
         names: Callable[[], list[str]],
         cluster: Callable[[str], Awaitable[Cluster]],
-        survey: Callable[[str], Survey | None],
+        index: Index,
         reach: Reach,
         services: Callable[[], Services],
     ) -> None:
         self._names = names
         self._cluster = cluster
-        self._survey = survey
+        self._index = index
         self._reach = reach
         self._services = services
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._directories: dict[str, Directory] = {}
         self._looked: dict[str, tuple[float, Directory]] = {}
         self._secrets: dict[tuple[str, str, str], tuple[float, Mapping[str, bytes] | None]] = {}
-        self._request: Coalescer[tuple[str, tuple[str, ...]], int] = Coalescer(lambda key: self._ask(*key))
         self._annotate: Coalescer[tuple[str, Target], None] = Coalescer(lambda key: self._note(*key), spacing=0.1)
-        self._look: Coalescer[str, Directory] = Coalescer(self._look_into)
+        self._look: Coalescer[tuple[str, tuple[Kind, ...]], Directory] = Coalescer(lambda key: self._look_into(*key))
+        self._receiver: Coalescer[tuple[str, Ref], dict[str, Any] | None] = Coalescer(
+            lambda key: self._read(*key), spacing=0.1
+        )
 
     # -- the built-in doors -----------------------------------------------------------------------------------------
 
@@ -111,8 +118,8 @@ class Intake:
         if answer.delivery in self._seen:
             return Acceptance(202, "this delivery was received before: ignored", accepted=True)
         until, slots = asyncio.get_running_loop().time() + PATIENCE, asyncio.Semaphore(TOLD_AT_ONCE)
-        names = self._names()
-        counts = await asyncio.gather(*(self._patiently(name, answer.keys, until, slots) for name in names))
+        names, listed = self._names(), asyncio.ensure_future(self._index.listed())
+        counts = await asyncio.gather(*(self._patiently(name, answer.keys, listed, until, slots) for name in names))
         if answer.delivery:
             self._seen[answer.delivery] = None
             while len(self._seen) > REMEMBERED:
@@ -126,31 +133,31 @@ class Intake:
             text += f"; {len(missed)} cluster(s) did not answer and will be told later"
         return Acceptance(202, text, accepted=True, woken=woken, missed=missed)
 
-    async def _patiently(self, name: str, keys: tuple[str, ...], until: float, slots: asyncio.Semaphore) -> int | None:
+    async def _patiently(
+        self, name: str, keys: tuple[str, ...], listed: Listed, until: float, slots: asyncio.Semaphore
+    ) -> int | None:
         try:
             async with asyncio.timeout_at(until), slots:
-                return await self._request((name, tuple(sorted(keys))))
+                return await self._ask(name, keys, await asyncio.shield(listed))
         except (Problem, TimeoutError) as problem:
             log.warning("cluster=%s webhook not passed on yet: %s", name, problem or "no answer in time")
             return None
 
     async def tell(self, name: str, keys: tuple[str, ...], targets: tuple[Target, ...]) -> int:
         """What an `Announcement` says; how many objects. Raises `Problem`."""
-        count = await self._request((name, tuple(sorted(keys)))) if keys else 0
+        count = await self._ask(name, keys, await self._index.listed()) if keys else 0
         await asyncio.gather(*(self._annotate((name, target)) for target in targets))
         return count + len(targets)
 
-    async def _ask(self, name: str, keys: tuple[str, ...]) -> int:
+    async def _ask(self, name: str, keys: tuple[str, ...], listed: Mapping[str, Stored]) -> int:
         """Annotate the objects of one cluster that are made of these repositories.
 
-        A recent survey of this worker says which they are; when it knows none, the cluster is asked.
+        The index says which they are; the cluster itself is asked where there is none of it.
         """
-        self._reach.refuse_away(name)
-        known = self._directory(name)
-        matching = known.having(keys) if known is not None else []
-        if not matching:
-            taken = await worlds.take(await self._cluster(name), TOLD, self._services().clock())
-            matching = Directory(taken).having(keys)
+        known = await self._index.directory(name, listed) or await self._look((name, TOLD))
+        matching = known.having(keys)
+        if matching:
+            self._reach.refuse_away(name)
         targets = [(by_name(ref.kind).api_version, *ref) for ref in matching]
         await asyncio.gather(*(self._annotate((name, target)) for target in targets))
         return len(matching)
@@ -163,30 +170,69 @@ class Intake:
         with contextlib.suppress(NotFound):  # deleted since
             await cluster.patch(await cluster.resource(api_version, kind), called, namespace, body=body)
 
-    def _directory(self, name: str) -> Directory | None:
-        """The index of a recent survey."""
-        survey = self._survey(name)
-        if survey is None or self._services().clock() - survey.world.taken > RECENT:
-            return None
-        found = self._directories.get(name)
-        if found is None or found.taken != survey.world.taken:
-            found = self._directories[name] = Directory(survey.world)
-        return found
-
     # -- receivers --------------------------------------------------------------------------------------------------
 
     async def hook(self, path: str, headers: Mapping[str, str], body: bytes) -> Acceptance:
         """A webhook for a Receiver, on whatever cluster it is (RC-13)."""
         if len(body) > limits.RECEIVER_BODY:  # RC-13
             return Acceptance(413, f"the body is larger than {limits.RECEIVER_BODY >> 20} MiB")
-        name, receiver = await self._find(path)
-        if receiver is None:
-            return Acceptance(404, "there is no receiver with this path")
-        shown = f"Receiver/{receiver['metadata']['namespace']}/{receiver['metadata']['name']}"
-        targets: list[Target] = []
         try:
             async with asyncio.timeout(PATIENCE):
-                cluster = await self._cluster(name)
+                known = await self._directories()
+        except TimeoutError:
+            return Acceptance(503, "the storage account does not answer: deliver it again")
+        found = {name: ref for name, one in known.items() if one is not None and (ref := one.receiver(path))}
+        if not found:
+            found = await self._look_for(path, [name for name, one in known.items() if one is None or one.pathless])
+        if not found:
+            return NO_RECEIVER
+        until, slots = asyncio.get_running_loop().time() + PATIENCE, asyncio.Semaphore(TOLD_AT_ONCE)
+
+        async def deliver(name: str, ref: Ref) -> Acceptance:
+            async with slots:
+                return await self._deliver(name, ref, path, headers, body, until)
+
+        return _together(await asyncio.gather(*(deliver(name, ref) for name, ref in found.items())))
+
+    async def _directories(self) -> dict[str, Directory | None]:
+        names, listed = self._names(), await self._index.listed()
+        found = await asyncio.gather(*(self._index.directory(name, listed) for name in names))
+        return dict(zip(names, found, strict=True))
+
+    async def _look_for(self, path: str, names: list[str]) -> dict[str, Ref]:
+        """The receiver of a path in clusters whose directory does not tell; they are asked now and then."""
+
+        async def look(name: str) -> Ref | None:
+            looked, before = self._looked.get(name, (float("-inf"), None))
+            if before is not None and time.monotonic() - looked < LOOK_EVERY:
+                return before.receiver(path)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    found = await self._look((name, (RECEIVER,)))
+            except (Problem, TimeoutError):
+                return None
+            self._looked[name] = (time.monotonic(), found)
+            return found.receiver(path)
+
+        answers = await asyncio.gather(*(look(name) for name in names))
+        return {name: ref for name, ref in zip(names, answers, strict=True) if ref is not None}
+
+    async def _look_into(self, name: str, kinds: tuple[Kind, ...]) -> Directory:
+        """What the cluster itself says."""
+        self._reach.refuse_away(name)
+        return Directory.of(await worlds.take(await self._cluster(name), kinds, self._services().clock()))
+
+    async def _deliver(
+        self, name: str, ref: Ref, path: str, headers: Mapping[str, str], body: bytes, until: float
+    ) -> Acceptance:
+        """A webhook for a receiver of one cluster, which is read there; `until` is a time of the event loop."""
+        targets: list[Target] = []
+        try:
+            async with asyncio.timeout_at(until):
+                self._reach.refuse_away(name)
+                cluster, receiver = await self._cluster(name), await self._receiver((name, ref))
+                if receiver is None or (receiver.get("status") or {}).get("webhookPath") != path:
+                    return NO_RECEIVER
                 variables = await delivery.genuine(receiver, headers, body, self._reader(name))
                 settings = self._services().settings
                 targets, wrong = await delivery.targets(
@@ -194,49 +240,26 @@ class Intake:
                 )
                 await asyncio.gather(*(self._annotate((name, target)) for target in targets))
         except Refused as refused:
-            log.warning("cluster=%s object=%s webhook refused: %s", name, shown, refused)
+            log.warning("cluster=%s object=%s webhook refused: %s", name, ref, refused)
             return Acceptance(refused.status, "refused; the app's log says why")
         except (Problem, TimeoutError) as problem:
-            log.warning(
-                "cluster=%s object=%s webhook not passed on yet: %s", name, shown, problem or "no answer in time"
-            )
+            words = problem or "no answer in time"
+            log.warning("cluster=%s object=%s webhook not passed on yet: %s", name, ref, words)
             if not targets:
                 return Acceptance(503, "the cluster does not answer: deliver it again")
             later = Announcement(name, targets=tuple(sorted(set(targets))))
             return Acceptance(200, "the cluster will be told later", accepted=True, missed=(later,))
         if wrong:
-            log.warning("cluster=%s object=%s %s", name, shown, "; ".join(wrong))
+            log.warning("cluster=%s object=%s %s", name, ref, "; ".join(wrong))
         woken = (name,) if targets else ()
         text = f"{len(targets)} object(s) will be reconciled"
         if wrong:
             return Acceptance(500, f"{text}; {len(wrong)} resource(s) cannot be: see the app's log", True, woken)
         return Acceptance(200, text, accepted=True, woken=woken)
 
-    async def _find(self, path: str) -> tuple[str, dict[str, Any] | None]:
-        """The cluster and the receiver of a path. Clusters that have no recent survey here are asked, now and then."""
-        for name in self._names():
-            known = self._directory(name)
-            if known is not None and (found := known.receiver(path)):
-                return name, found
-
-        async def look(name: str) -> tuple[str, dict[str, Any] | None]:
-            looked, before = self._looked.get(name, (float("-inf"), None))
-            if before is not None and time.monotonic() - looked < LOOK_EVERY:
-                return name, before.receiver(path)
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    return name, (await self._look(name)).receiver(path)
-            except (Problem, TimeoutError):
-                return name, None
-
-        answers = await asyncio.gather(*(look(name) for name in self._names()))
-        return next(((name, found) for name, found in answers if found is not None), ("", None))
-
-    async def _look_into(self, name: str) -> Directory:
-        self._reach.refuse_away(name)
-        taken = await worlds.take(await self._cluster(name), (RECEIVER,), self._services().clock())
-        self._looked[name] = (time.monotonic(), Directory(taken))
-        return self._looked[name][1]
+    async def _read(self, name: str, ref: Ref) -> dict[str, Any] | None:
+        cluster = await self._cluster(name)
+        return await cluster.get(await cluster.resource(RECEIVER.api_version, ref.kind), ref.name, ref.namespace)
 
     def _reader(self, name: str) -> delivery.Secrets:
         async def read(namespace: str, secret: str) -> Mapping[str, bytes] | None:
@@ -249,3 +272,16 @@ class Intake:
             return data
 
         return read
+
+
+def _together(answers: list[Acceptance]) -> Acceptance:
+    """The answer to a webhook whose receiver is on several clusters: the worst, for the sender then delivers again."""
+    if len(answers) == 1:
+        return answers[0]
+    return Acceptance(
+        max(one.status for one in answers),
+        "; ".join(dict.fromkeys(one.text for one in answers)),
+        any(one.accepted for one in answers),
+        tuple(name for one in answers for name in one.woken),
+        tuple(later for one in answers for later in one.missed),
+    )

@@ -5,6 +5,7 @@ Losing it makes every object due once, which is safe: steps find out for themsel
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.world import Ref
 
 VERSION = 1
+INDEX = re.compile(r"[0-9a-f]{32} [!-~]{1,100}\Z")
 FIELDS = 10
 """Of an entry as it is kept; the last one is left out where it says nothing."""
 
@@ -77,9 +79,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Schedule:
-    """The entries of one cluster by reference."""
+    """The entries of one cluster by reference. `index` is the digest of the directory that the last plan has left for
+    webhooks, and its ETag: plans without news read and write nothing more.
+    """
 
     entries: dict[Ref, Entry] = field(default_factory=dict)
+    index: str = ""
 
     def batch(self, batch: str) -> list[Ref]:
         """The objects of a batch in a fixed order: outcomes come back in it, without names."""
@@ -115,7 +120,8 @@ class Schedule:
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is kept."""
-        return {"version": VERSION, "entries": {str(ref): entry.to_json() for ref, entry in self.entries.items()}}
+        entries = {str(ref): entry.to_json() for ref, entry in self.entries.items()}
+        return {"version": VERSION, "entries": entries} | ({"index": self.index} if self.index else {})
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Schedule:
@@ -126,4 +132,8 @@ class Schedule:
             return cls()
         if document.get("version") != VERSION:
             raise Malformed(f"version {document.get('version')!r} instead of {VERSION}")
-        return cls({Ref.parse(ref): Entry.from_json(data) for ref, data in mapping(document.get("entries")).items()})
+        entries = {Ref.parse(ref): Entry.from_json(data) for ref, data in mapping(document.get("entries")).items()}
+        index = text(document.get("index", ""))
+        if index and not INDEX.match(index):
+            raise Malformed("no digest and ETag of a directory")
+        return cls(entries, index)

@@ -36,6 +36,15 @@ def schedule_name(cluster: str) -> str:
     return f"state/{cluster}/schedule.json"
 
 
+DIRECTORIES = "index/"
+"""The folder of what webhooks find objects by, a document for each cluster."""
+
+
+def directory_name(cluster: str) -> str:
+    """The blob of a cluster's directory."""
+    return f"{DIRECTORIES}{cluster}.json"
+
+
 def applied_name(cluster: str, ref: Ref) -> str:
     """The blob of what one object last applied."""
     return f"state/{cluster}/applied/{ref.kind.lower()}/{ref.namespace}/{ref.name}.json"

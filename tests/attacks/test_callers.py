@@ -19,12 +19,16 @@ import pytest
 
 from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.artifacts.directory import DirectoryStore
 from fluxless.engine.doors import Answer
+from fluxless.engine.index import Index, keep
 from fluxless.engine.intake import Intake
 from fluxless.engine.reach import Reach
+from fluxless.engine.schedule import Schedule
 from fluxless.kube.client import Cluster
 from fluxless.notification import oidc
 from fluxless.notification.signatures import Refused
+from fluxless.reconcile.world import World
 from functions import names, wake
 from tests.unit.localhost.hosting import APPS, LocalHost
 
@@ -96,16 +100,18 @@ class Client:
         self.running[instance] = message
 
 
-def _intake() -> Intake:
+def _intake(folder: Path) -> Intake:
     async def away(name: str) -> Cluster:
         raise Problem(Failure(FailureClass.INTERNAL, "no answer"))
 
-    return Intake(lambda: ["one", "two"], away, lambda name: None, Reach(), lambda: None)  # type: ignore[arg-type,return-value]
+    store = DirectoryStore(folder)
+
+    return Intake(lambda: ["one", "two"], away, Index(store), Reach(), lambda: None)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("numbered", [True, False])
-async def test_a_replay_flood_makes_one_announcement_for_each_cluster(numbered: bool) -> None:
-    intake, client = _intake(), Client()
+async def test_a_replay_flood_makes_one_announcement_for_each_cluster(numbered: bool, tmp_path: Path) -> None:
+    intake, client = _intake(tmp_path), Client()
 
     async def deliver(number: int) -> None:
         answer = Answer(202, "accepted", ("github.com/acme/fleet", "x"), f"d{number}" if numbered else "")
@@ -119,8 +125,8 @@ async def test_a_replay_flood_makes_one_announcement_for_each_cluster(numbered: 
     assert {message["cluster"] for message in client.running.values()} == {"one", "two"}
 
 
-async def test_two_repositories_are_two_announcements() -> None:
-    intake, client = _intake(), Client()
+async def test_two_repositories_are_two_announcements(tmp_path: Path) -> None:
+    intake, client = _intake(tmp_path), Client()
     for key in ("github.com/acme/fleet", "github.com/acme/other"):
         await wake.pass_on(client, await intake.accept(Answer(202, "accepted", (key,))))
     assert len(client.running) == 4
@@ -132,6 +138,28 @@ def test_the_order_of_repositories_makes_no_other_announcement() -> None:
     one = Announcement("c", ("a", "b")).to_json()
     assert names.announce_instance("c", one) == names.announce_instance("c", dict(reversed(one.items())))
     assert len(names.announce_instance("c" * 63, {"keys": ["x" * 5000]})) <= names.INSTANCE_LIMIT
+
+
+async def test_anybody_who_guesses_paths_of_receivers_asks_no_cluster(tmp_path: Path) -> None:
+    """Once a cluster has been planned; and the storage account is asked a few times, however many come."""
+    store, lists = DirectoryStore(tmp_path), 0
+    for name in ("one", "two"):
+        await keep(store, name, World({}, 0.0), Schedule(), anew=False)
+    listed = store.list
+
+    def counted(prefix: str) -> Any:
+        nonlocal lists
+        lists += 1
+        return listed(prefix)
+
+    async def refuse(name: str) -> Cluster:
+        raise AssertionError(name)
+
+    store.list = counted  # type: ignore[method-assign]
+    intake = Intake(lambda: ["one", "two"], refuse, Index(store), Reach(), lambda: None)  # type: ignore[arg-type,return-value]
+    answers = await asyncio.gather(*(intake.hook(f"/hook/{number:064x}", {}, b"") for number in range(500)))
+    assert {answer.status for answer in answers} == {404}
+    assert lists <= 3
 
 
 # -- the log ----------------------------------------------------------------------------------------------------------

@@ -56,6 +56,11 @@ async def test_files_keep_their_digest_and_are_listed_in_order(store: Store, tmp
         ("p/1", "sha256:abc"),
         ("p/2", "sha256:abc"),
     ]
+    found = await store.get("p/1")
+    assert found is not None
+    seen = await store.stat("p/1")
+    assert seen is not None
+    assert [found[1], seen.etag] == [blob.etag async for blob in store.list("p/1")] * 2, "one spelling"
     target = tmp_path / "g"
     assert await store.get_file("p/1", target)
     assert target.read_bytes() == b"content"

@@ -15,6 +15,8 @@ import pytest
 from fluxless.apply.record import AppliedRecord
 from fluxless.apply.record import Entry as Applied
 from fluxless.artifacts.directory import DirectoryStore
+from fluxless.engine.directory import Directory
+from fluxless.engine.directory import from_json as directory
 from fluxless.engine.metering import RETIRED, Meter
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.helm.memory import Memory as ReleaseMemory
@@ -26,7 +28,10 @@ from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state, schedul
 from fluxless.reconcile.world import Ref
 
 NAME = schedule_name("prod")
-SCHEDULE = Schedule({Ref("Kustomization", "apps", "web"): Entry(1, "r", "s", 10.0, 2, "b", "r", 5.0, True, "c")})
+SCHEDULE = Schedule(
+    {Ref("Kustomization", "apps", "web"): Entry(1, "r", "s", 10.0, 2, "b", "r", 5.0, True, "c")}, f'{"0" * 32} "0x1"'
+)
+DIRECTORY = Directory({"k": [Ref("GitRepository", "apps", "web")]}, {"p": Ref("Receiver", "apps", "push")}, True)
 APPLIED = AppliedRecord("i", "r", ("web", "apps"), {"a_b__ConfigMap": Applied("v1", "d", "u", "m", True)}, {"x": "v1"})
 CHECK = {
     "first": "t",
@@ -45,6 +50,7 @@ KEPT: dict[str, tuple[Read, dict[str, Any]]] = {
         ReleaseMemory(1, True, 2.0, "install", "s", 3.0, 4, 5.0, APPLIED).to_json(),
     ),
     "heartbeat": (heartbeat, {"at": 1.0, "tidied": 2.0}),
+    "directory": (directory, DIRECTORY.to_json()),
     "drift": (history, {"checks": [CHECK]}),
 }
 ODD = (None, True, -1, 1.5, float("inf"), float("nan"), "", "x", [], [[]], {}, {"x": {}}, 10**400)
@@ -105,6 +111,8 @@ def test_no_field_of_another_kind_is_taken(kind: str) -> None:
         {"version": 1, "entries": {"Kustomization/apps/web": ["one", "", "", None, 0, "", "", 0.0, 0]}},
         {"version": 1, "entries": {"Kustomization/apps/web": [1, "", "", "soon", 0, "", "", 0.0, 0]}},
         {"version": 1, "entries": {"Kustomization/apps/web": {"generation": 1}}},
+        {"version": 1, "entries": {}, "index": "0"},
+        {"version": 1, "entries": {}, "index": "0" * 32 + " a\r\nb: c"},
     ],
 )
 async def test_a_schedule_that_is_not_ours_is_lost(store: DirectoryStore, document: dict[str, Any]) -> None:

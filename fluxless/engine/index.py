@@ -1,0 +1,80 @@
+"""The directories of all clusters in the store: plans write them, webhooks read them, whichever worker each runs in.
+
+A webhook lists them, one request however many clusters there are, and reads those that have changed since it read them
+last. None is missed between two plans: a plan writes its directory before it starts anything, so what stands in no
+directory yet is fetched for the first time after that, and finds what the webhook was about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+
+from fluxless.artifacts.store import Store, Stored
+from fluxless.engine.coalesce import Coalescer
+from fluxless.engine.directory import Directory, from_json
+from fluxless.engine.schedule import Schedule
+from fluxless.limits import DIRECTORY
+from fluxless.reconcile import records
+from fluxless.reconcile.world import World
+
+log = logging.getLogger("fluxless.engine")
+LISTED_EVERY = 0.25
+"""Seconds between two lists of a worker: anybody may send to any path."""
+READ_AT_ONCE = 24
+"""Directories that a worker reads at the same time."""
+
+
+async def keep(store: Store, name: str, world: World, schedule: Schedule, *, anew: bool) -> None:
+    """Write the directory of a world, unless the schedule says that it stands there already, and note it there.
+
+    Raises `PreconditionFailed` when another plan has written meanwhile; `anew` writes over whatever is there.
+    """
+    data = json.dumps(Directory.of(world).to_json(), separators=(",", ":")).encode()
+    too_large = len(data) > DIRECTORY
+    digest = hashlib.sha256(data).hexdigest()[:32]
+    written, _, etag = schedule.index.partition(" ")
+    if written == digest and not anew:
+        return
+    if too_large:
+        log.error("cluster=%s alert=directory-too-large webhooks ask the cluster itself: %d bytes", name, len(data))
+        data = b"{}"
+    known = None if anew or not etag else etag
+    etag = await store.put(records.directory_name(name), data, if_match=known)
+    schedule.index = f"{digest} {etag}"
+
+
+class Index:
+    """What a worker has read of it, one directory for each cluster."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._list: Coalescer[str, dict[str, Stored]] = Coalescer(self._look, spacing=LISTED_EVERY)
+        self._read: dict[str, tuple[str, Directory | None]] = {}
+        self._reading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._slots = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def listed(self) -> Mapping[str, Stored]:
+        """What there is now, by the name of its blob. Raises `StoreUnavailable`."""
+        return await self._list(records.DIRECTORIES)
+
+    async def directory(self, name: str, listed: Mapping[str, Stored]) -> Directory | None:
+        """That of a cluster, at least as new as the list; None when nobody knows. Raises `StoreUnavailable`."""
+        blob = records.directory_name(name)
+        there = listed.get(blob)
+        if there is None or there.size > DIRECTORY:
+            return None
+        async with self._reading[name]:
+            etag, found = self._read.get(name, ("", None))
+            if etag != there.etag:
+                async with self._slots:
+                    found, now = await records.read_state(self._store, blob, from_json)
+                self._read[name] = (now or "", found)
+            return found
+
+    async def _look(self, prefix: str) -> dict[str, Stored]:
+        return {blob.name: blob async for blob in self._store.list(prefix)}
