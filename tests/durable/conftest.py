@@ -1,16 +1,24 @@
-"""Both engines, each a local host in a process of its own over the same scripted app."""
+"""Both engines, each a local host in a process of its own over one scripted app; and the real app on Microsoft's."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
+from fluxless.kube.connect import ClusterConfig, connect
 from tests.durable.playing import Stage
+from tests.support.flux import Flux
+from tests.support.hosted import Hosted, repository, tenant
+from tests.support.issuer import Issuer
+from tests.support.repositories import Repo
+from tools import environment
 from tools.environment import DURABLE_HOST
 from tools.places import ROOT
 
@@ -49,3 +57,30 @@ def ours(program: str, scripted: Path, workshop: Path) -> Iterator[Stage]:
     """The engine of `make up`."""
     with Stage.open(scripted, workshop / "ours", env={"FLUXLESS_TASK_HUB": "test"}) as stage:
         yield stage
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def hosted(program: str, control_plane: Path, workshop: Path) -> AsyncIterator[Hosted]:
+    """The real app on Microsoft's engine, over the control plane of the run. Its timer ticks as in Azure."""
+    folder = workshop / f"real-{uuid4().hex[:8]}"
+    patch = pytest.MonkeyPatch()
+    patch.setenv("KUBECONFIG", str(control_plane))
+    env = await asyncio.to_thread(environment.up, folder, host_arguments=("--durable-host", program))
+    patch.undo()
+    cluster = await connect(ClusterConfig("dev", kubeconfig=str(env.kubeconfig)))
+    yield Hosted(env, cluster, Issuer())
+    await cluster.close()
+    await asyncio.to_thread(environment.down, folder)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def user(hosted: Hosted) -> AsyncIterator[Flux]:
+    """A tenant of the real app."""
+    async with tenant(hosted) as flux:
+        yield flux
+
+
+@pytest.fixture
+def pushed(hosted: Hosted, tmp_path: Path) -> Repo:
+    """A repository on the Git server of the real app."""
+    return repository(hosted, tmp_path)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from fluxless.kube.connect import ClusterConfig, connect
 from tests.support.flux import Flux
-from tests.support.hosted import Hosted
+from tests.support.hosted import Hosted, repository, tenant
 from tests.support.insights import Insights
 from tests.support.issuer import Issuer
 from tests.support.repositories import Repo
 from tools import environment
-from tools.gitserver import GitServer
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -44,18 +42,11 @@ async def hosted(workshop: Path) -> AsyncIterator[Hosted]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def user(hosted: Hosted) -> AsyncIterator[Flux]:
     """The verbs of `Flux` without an engine: the app does the work."""
-    name = f"e-{uuid4().hex[:8]}"
-    await hosted.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    flux = Flux(None, hosted.cluster, name, None)  # type: ignore[arg-type] -- nobody asks for engine or store
-    yield flux
-    await flux.check()
-    await flux.clean()
-    await hosted.cluster.delete(await hosted.cluster.resource("v1", "Namespace"), name)
+    async with tenant(hosted) as flux:
+        yield flux
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def pushed(hosted: Hosted, tmp_path: Path) -> Repo:
     """A repository on the Git server of the environment."""
-    server = GitServer(hosted.env.git_root)
-    server.url = hosted.env.git_url
-    return Repo(server, tmp_path, f"r-{uuid4().hex[:8]}")
+    return repository(hosted, tmp_path)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 
 from fluxless.artifacts.blob import AzureStore
 from fluxless.kube.client import Cluster
 from fluxless.reconcile.records import HEARTBEAT, heartbeat, read_state
+from tests.support.flux import Flux
 from tests.support.insights import Insights
 from tests.support.issuer import Issuer
+from tests.support.repositories import Repo
 from tools import environment, processes
 from tools.demo import push
+from tools.gitserver import GitServer
 
 
 class Hosted:
@@ -92,6 +97,25 @@ class Hosted:
     def log(self) -> str:
         """What the host has written."""
         return Path(self.env.folder / "host.log").read_text(errors="replace")
+
+
+@contextlib.asynccontextmanager
+async def tenant(hosted: Hosted) -> AsyncIterator[Flux]:
+    """The verbs of `Flux` in a new namespace, without an engine: the app does the work."""
+    name = f"e-{uuid4().hex[:8]}"
+    await hosted.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    flux = Flux(None, hosted.cluster, name, None)  # type: ignore[arg-type] -- nobody asks for engine or store
+    yield flux
+    await flux.check()
+    await flux.clean()
+    await hosted.cluster.delete(await hosted.cluster.resource("v1", "Namespace"), name)
+
+
+def repository(hosted: Hosted, folder: Path) -> Repo:
+    """A repository on the Git server of the environment; its work tree is in the folder."""
+    server = GitServer(hosted.env.git_root)
+    server.url = hosted.env.git_url
+    return Repo(server, folder, f"r-{uuid4().hex[:8]}")
 
 
 async def until(done: Callable[[], Awaitable[bool]], what: str, limit: float = 60.0) -> float:

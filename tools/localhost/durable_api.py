@@ -27,8 +27,11 @@ class DurableApi:
         self._hub = hub
         self.base = ""
 
-    async def start(self, base: str) -> None:
-        """Take up what an earlier start has left; `base` is where this host listens."""
+    async def start(self) -> None:
+        """Nothing to wait for: this engine is in this process."""
+
+    def listens_at(self, base: str) -> None:
+        """The host is up at this URL: take up what an earlier start has left."""
         self.base = base
         self._work.recover()
 

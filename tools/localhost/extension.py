@@ -26,6 +26,8 @@ from tools.places import free_port
 log = logging.getLogger("localhost")
 READY_WITHIN = 60.0
 """Seconds that it may take to start."""
+HISTORY = 256 * 1024 * 1024
+"""Bytes that one may have."""
 TAIL = 2000
 """Characters of its log that are shown when it does not start."""
 STORAGE = "AzureWebJobsStorage"
@@ -45,6 +47,7 @@ class Extension:
         self._rpc = ""
         self._ready = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
+        self._worker: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
 
     def client(self) -> str:
@@ -52,15 +55,20 @@ class Extension:
         return self._client
 
     def add_to(self, server: web.Application) -> None:
-        """What the extension asks of a worker, for this machine only; and its HTTP API for people, with the key."""
-        server.router.add_post("/orchestrator/{name}", self._orchestrator)
-        server.router.add_post("/activity/{name}", self._activity)
+        """The HTTP API for people, with the key."""
         server.router.add_route("*", f"{PUBLIC}/{{tail:.*}}", self._pass_on)
 
-    async def start(self, base: str) -> None:
+    async def start(self) -> None:
         """Start the program, and wait until it answers. Raises RuntimeError."""
         if not os.environ.get(STORAGE):
             raise RuntimeError(f"the Durable extension keeps histories in storage: set the app setting {STORAGE}")
+        worker = web.Application(client_max_size=HISTORY)
+        worker.router.add_post("/orchestrator/{name}", self._orchestrator)
+        worker.router.add_post("/activity/{name}", self._activity)
+        self._worker = web.AppRunner(worker, access_log=None)
+        await self._worker.setup()
+        await web.TCPSite(self._worker, "127.0.0.1", 0).start()
+        base = f"http://127.0.0.1:{self._worker.addresses[0][1]}"
         door = f"http://127.0.0.1:{free_port()}/"
         command = [
             *(shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL", str(self._program)),
@@ -73,6 +81,9 @@ class Extension:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
         self._client = await self._await_door(door)
         self._rpc = json.loads(self._client)["rpcBaseUrl"].rstrip("/")
+
+    def listens_at(self, base: str) -> None:
+        """The host is up: what the program has asked for may run."""
         self._ready.set()
 
     @staticmethod
@@ -106,6 +117,8 @@ class Extension:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+        if self._worker is not None:
+            await self._worker.cleanup()
         if self._http is not None:
             await self._http.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -137,11 +150,9 @@ class Extension:
         return web.Response(text=result, content_type="application/json")
 
     async def _body(self, request: web.Request) -> str:
-        """What the extension sends, once there is a client to give to functions; a history may be larger than what
-        callers may send.
-        """
+        """What the program sends, once the host is up and has a client to give to functions."""
         await self._ready.wait()
-        return (await request.content.read()).decode()
+        return await request.text()
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         key = request.query.get("code") or request.headers.get("x-functions-key") or ""

@@ -62,12 +62,13 @@ class Host:
             log.info("%s", line)
         if not any(str(resource.canonical) == "/" for resource in server.router.resources()):
             server.router.add_get("/", self._hello)
+        self._app.client = self._durable.client
+        await self._durable.start()
         self._runner = web.AppRunner(server, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        self._app.client = self._durable.client
-        await self._durable.start(base)
+        self._durable.listens_at(base)
         for function in self._app.of_type("timerTrigger").values():
             self._loops.append(asyncio.create_task(timers.run(self._app, function, self._store)))
         for function in self._app.of_type("queueTrigger").values():
