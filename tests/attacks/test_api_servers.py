@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -47,9 +47,9 @@ async def hostile(answer: Answer) -> AsyncIterator[Cluster]:
         await runner.cleanup()
 
 
-def says(body: bytes, status: int = 200, **headers: str) -> Answer:
+def says(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     async def answer(request: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, status=status, headers={"Content-Type": "application/json", **headers})
+        return web.Response(body=body, status=status, headers={"Content-Type": "application/json", **(headers or {})})
 
     return answer
 
@@ -61,7 +61,7 @@ def bomb() -> bytes:
 
 
 NONSENSE = {
-    "a gzip bomb": lambda: says(bomb(), **{"Content-Encoding": "gzip"}),
+    "a gzip bomb": lambda: says(bomb(), headers={"Content-Encoding": "gzip"}),
     "a billion small values": lambda: says(b'{"items":[' + b"{}," * 4_100_000 + b"{}]}"),
     "deep JSON": lambda: says(b'{"items":' + b"[" * 200_000),
     "a page": lambda: says(b"<html>sign in</html>"),
@@ -210,7 +210,7 @@ async def test_any_retry_after_is_understood(monkeypatch: pytest.MonkeyPatch, sa
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    async with hostile(says(b"{}", 429, **{"Retry-After": said})) as cluster:
+    async with hostile(says(b"{}", 429, {"Retry-After": said})) as cluster:
         monkeypatch.setattr("fluxless.kube.client.asyncio.sleep", sleep)
         with pytest.raises(TooManyRequests):
             await cluster.request("GET", "/version")

@@ -47,8 +47,8 @@ class Driver:
                 self._running[task] = batch
             pause = asyncio.create_task(asyncio.sleep(min(0.1, steps.wake_after or 0.1)))
             done, _ = await asyncio.wait([pause, *self._running], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {pause}:
-                finished[self._running.pop(task)] = await task  # type: ignore[index, misc, arg-type]
+            for task in [task for task in self._running if task in done]:
+                finished[self._running.pop(task)] = await task
 
     async def stop(self) -> None:
         for task in self._running:

@@ -25,6 +25,7 @@ from fluxless.git.errors import RemoteUnavailable
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.kube.door import Door, opened
 from fluxless.notification import oidc
+from fluxless.notification.signatures import Refused
 from fluxless.transport import Proxy
 
 COMMIT = "1" * 40
@@ -127,7 +128,7 @@ async def test_an_issuer_that_fails_is_not_asked_by_every_delivery() -> None:
     async with _served(fail) as issuer:
         header = "Bearer " + jwt.encode({"iss": issuer}, "k" * 40, algorithm="HS256")
         for _ in range(20):
-            with pytest.raises(oidc.Refused) as caught:
+            with pytest.raises(Refused) as caught:
                 await oidc.verified(header, "a", issuer)
             assert caught.value.status == 503
     assert asked == 1
@@ -148,7 +149,7 @@ async def test_a_slow_issuer_is_heard_though_its_caller_has_gone() -> None:
             async with asyncio.timeout(0.2):
                 await oidc.verified(header, "a", issuer)
         go_on.set()
-        with pytest.raises(oidc.Refused, match="has no key"):
+        with pytest.raises(Refused, match="has no key"):
             await oidc.verified(header, "a", issuer)
     assert asked == 2  # its configuration and its keys, once
 

@@ -324,7 +324,8 @@ async def test_the_api_server_tells_of_what_users_write(
         await user.patch(SOURCE, "GitRepository", "s0", body)
 
         async def handled() -> bool:
-            return (await user.repository("s0"))["status"].get("lastHandledReconcileAt") == "now"
+            answer: str = (await user.repository("s0"))["status"].get("lastHandledReconcileAt", "")
+            return answer == "now"
 
         await until(handled, "the request to be handled", 10.0)
         print(f"annotated to handled: {time.monotonic() - began:.2f} s")

@@ -82,7 +82,8 @@ async def main(folder: str) -> None:
         answer = await worker.invocation_request(Message(request=Message(invocation_request=request), properties={}))
         if answer.result.status != Protos.StatusResult.Success:
             raise SystemExit(f"{name} failed: {vars(answer.result.exception)}")
-        return answer.return_value
+        value: Message = answer.return_value
+        return value
 
     client = json.dumps(
         {

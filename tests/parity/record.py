@@ -50,7 +50,8 @@ async def look(
         "recreated": sorted(recreated),
         **events_of(events, {kind for _, kind in FLUX_KINDS}),
     }
-    return named(unplaced(found, namespace), commits)
+    shown: dict[str, Any] = named(unplaced(found, namespace), commits)
+    return shown
 
 
 def events_of(events: Iterable[Obj], kinds: set[str]) -> Obj:
@@ -104,9 +105,9 @@ async def _objects(
                 found[object_id(obj)] = obj
     listed = {id_: entry for obj in flux for id_, entry in read(obj.get("status") or {}).items()}
     for id_ in {*listed, *seen} - {*found}:
-        obj = await _one(cluster, id_, listed.get(id_, "v1"))
-        if obj is not None:
-            found[id_] = obj
+        left = await _one(cluster, id_, listed.get(id_, "v1"))
+        if left is not None:
+            found[id_] = left
     return {id_: obj for id_, obj in found.items() if "deletionTimestamp" not in obj["metadata"]}
 
 

@@ -62,7 +62,7 @@ class ReleasePlayer(Player):
         settled = await self._release(step, token)
         await self._quiet()
         commits = await asyncio.to_thread(self._commits) if any(one.push for one in self.scenario.steps) else {}
-        record = await look(self.side.cluster, self.namespace)
+        record: dict[str, Any] = await look(self.side.cluster, self.namespace)
         record = named(unplaced(record, self.namespace, self.side.marks), commits)
         return record if settled else record | {"unsettled": True}
 
@@ -90,7 +90,8 @@ class ReleasePlayer(Player):
             found = self.watch.get(RELEASE[1], self.namespace, APP)
             ready = conditions.get(found or {}, "Ready") or {}
             handled = ((found or {}).get("status") or {}).get("lastHandledReconcileAt") == token
-            passing = ready.get("reason") in PASSING and ready.get("reason") not in step.ends
+            reason = str(ready.get("reason"))
+            passing = reason in PASSING and reason not in step.ends
             stalled = not step.stalls or conditions.is_true(found or {}, "Stalled")
             return handled and stalled and not passing and step.ends.partition(" ")[0] == ready.get("status")
 

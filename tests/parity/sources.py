@@ -47,7 +47,7 @@ class SourcePlayer(Player):
         assert self.side.read is not None
         words = {commit[:12]: name for commit, name in commits.items()}
         words |= {meant: mark for mark, meant in self.side.marks.items()}
-        record = await look(self.side.cluster, self.namespace, self.side.read, words)
+        record: dict[str, Any] = await look(self.side.cluster, self.namespace, self.side.read, words)
         record = named(unplaced(record, self.namespace, self.side.marks), commits)
         return record if settled else record | {"unsettled": True}
 

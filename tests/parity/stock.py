@@ -132,7 +132,7 @@ async def _images(host: str, folder: Path, marks: dict[str, str]) -> None:
         if tag == "v1.0.0":
             marks["@digest@"] = digest
     await Images(host, "parity/ignoring").push(folder, FILES | {".sourceignore": "*.md\n/deep/*\n!/deep/b.yaml\n"})
-    layers = [
+    layers: list[tuple[str, bytes, dict[str, str]]] = [
         (media.FLUX_CONTENT, tarball(FILES), {}),
         (OTHER_TYPE, tarball({"other.yaml": "o: 1\n"}), {}),
         ("text/plain", b"no archive\n", {}),

@@ -33,8 +33,9 @@ async def played(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Played]:
     """All scenarios that were asked for, played at once."""
-    items = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
-    names = {item.callspec.params["name"] for item in items}
+    every = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    items = [item for item in every if item.module is request.module]
+    names = {item.callspec.params["name"] for item in items if hasattr(item, "callspec")}
     folder = tmp_path_factory.mktemp("parity")
     store = DirectoryStore(folder / "store")
     async with fluxless_side.working(control_plane, store, folder) as worker, stocked(folder / "stock") as marks:

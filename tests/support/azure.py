@@ -125,9 +125,9 @@ class Azure:
 
     async def _token(self, request: web.Request) -> web.Response:
         form = await request.post()
-        who = form.get("client_id")
+        who = str(form.get("client_id"))
         if form.get("client_assertion"):
-            return self._give(f"assertion of {who}: {form['client_assertion']}")
+            return self._give(f"assertion of {who}: {form['client_assertion']!s}")
         if form.get("client_secret") == "right":
             return self._give(f"secret of {who}")
         error = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}

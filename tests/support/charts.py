@@ -97,5 +97,5 @@ async def push_chart(images: Images, folder: Any, name: str, version: str, data:
     below = Images(images.repository.host, f"{images.repository.path}/{name}")
     content = packed(name, version) if data is None else data
     config = json.dumps({"name": name, "version": version, "apiVersion": "v2"}).encode()
-    layers = [(media.HELM_CHART, content, {})]
+    layers: list[tuple[str, bytes, dict[str, str]]] = [(media.HELM_CHART, content, {})]
     return await below.layers(version.replace("+", "_"), layers, config=(HELM_CONFIG, config))

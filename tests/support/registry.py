@@ -150,7 +150,7 @@ class TokenGiver:
         form = await request.post()
         if form.get("refresh_token") != "refresh":
             return web.json_response({}, status=401)
-        self.asked.append(f"refresh {form['scope']}")
+        self.asked.append(f"refresh {form['scope']!s}")
         return self._token(str(form["scope"]))
 
     async def _exchange(self, request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.gitserver import GitServer
@@ -36,7 +37,7 @@ class Repo:
         self._repository = Repository(self.work, self.bare)
         self._created = False
 
-    def push(self, files: dict[str, str | None], message: str = "a change") -> str:
+    def push(self, files: Mapping[str, str | None], message: str = "a change") -> str:
         """Write files (None deletes one), commit and push; the commit."""
         if not self._created:
             self._created = True

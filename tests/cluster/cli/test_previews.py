@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +39,7 @@ class Desk:
         return fluxless(self._config, verb, "kustomization", name, "--path", self.folder / path, *space, *more)
 
 
-async def _desk(flux: Flux, repo: Repo, kubeconfig: Path, folder: Path, files: dict[str, str], **spec: object) -> Desk:
+async def _desk(flux: Flux, repo: Repo, kubeconfig: Path, folder: Path, files: dict[str, str], **spec: Any) -> Desk:
     repo.push(dict(files))
     await flux.source(repo)
     await flux.kustomization("app", **spec)

@@ -159,8 +159,8 @@ async def test_create_makes_changes_and_waits(flux: Flux, repo: Repo, control_pl
     arguments = ["create", "kustomization", "app", "--source", "repo", "--path", "./apps", "-n", flux.namespace]
     more = ["--prune", "--target-namespace", flux.namespace, "--label", "team=web", "--interval", "5m"]
     for extra in ([], ["--wait", "--health-check-timeout", "1m"]):
-        typed = (control_plane, "--timeout", "40s", *arguments, *more, *extra)
-        making = asyncio.create_task(asyncio.to_thread(fluxless, *typed))
+        typed = ("--timeout", "40s", *arguments, *more, *extra)
+        making = asyncio.create_task(asyncio.to_thread(fluxless, control_plane, *typed))
         while not making.done():
             await flux.run()
             await asyncio.sleep(0.2)

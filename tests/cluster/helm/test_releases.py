@@ -247,9 +247,9 @@ async def test_definitions_come_before_everything_else(flux: Flux, charts: Chart
     """HR-15, HR-44: those of a chart in the chart as well; they are in the inventory, and stay."""
     group = f"{flux.namespace}.example.com"
     custom = f"apiVersion: {group}/v1\nkind: One\nmetadata:\n  name: it\n"
-    for version, says in (("1.0.0", "old"), ("1.1.0", "new")):
-        inner = packed("inner", version, {"crds/two.yaml": _definition(group, "Two", says)})
-        files = {"crds/one.yaml": _definition(group, "One", says), "templates/x.yaml": custom}
+    for version, words in (("1.0.0", "old"), ("1.1.0", "new")):
+        inner = packed("inner", version, {"crds/two.yaml": _definition(group, "Two", words)})
+        files = {"crds/one.yaml": _definition(group, "One", words), "templates/x.yaml": custom}
         charts.add("defined", version, packed("defined", version, files, more={"charts/inner.tgz": inner}))
     await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
     resource = await flux.cluster.resource("apiextensions.k8s.io/v1", "CustomResourceDefinition")

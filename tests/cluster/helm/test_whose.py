@@ -93,7 +93,7 @@ async def test_a_release_lives_in_another_cluster(
     data = {"value": base64.b64encode(second.read_text().encode()).decode()}
     names = {"name": "there", "namespace": flux.namespace}
     await flux.cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": names, "data": data})
-    spec = {"kubeConfig": {"secretRef": {"name": "there"}}, "driftDetection": {"mode": "enabled"}}
+    spec: dict[str, Any] = {"kubeConfig": {"secretRef": {"name": "there"}}, "driftDetection": {"mode": "enabled"}}
     await put_release(flux, "web", **spec)
     await flux.run(patience=5)
     assert ready(await the_release(flux)) == ("True", "InstallSucceeded"), message(await the_release(flux))

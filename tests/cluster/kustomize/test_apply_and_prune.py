@@ -1,6 +1,7 @@
 """From a commit to objects, and back: apply, order, inventory, prune, deletion (KC-40..50, KC-75..92)."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ async def test_deletion_follows_the_policy(
 ) -> None:
     repo.push({"a.yaml": config_map("a")})
     await flux.source(repo)
-    spec = {"prune": prune} | ({"deletionPolicy": policy} if policy else {})
+    spec: dict[str, Any] = {"prune": prune} | ({"deletionPolicy": policy} if policy else {})
     await flux.kustomization("app", **spec)
     await flux.run()
     if suspended:

@@ -219,7 +219,7 @@ async def test_an_apply_costs_one_more_request_to_the_store_at_most(flux: Flux, 
         counted.extend(["put"] if which == name else [])
         return await put(which, *args, **more)
 
-    store.get, store.put = counting_get, counting_put  # type: ignore[method-assign]
+    store.get, store.put = counting_get, counting_put  # type: ignore[method-assign, assignment]
     await push(flux, repo, manifests("new", *MAPS))
     await flux.run()
     assert counted == ["get", "put", "put"]  # the turn, and what was applied, which ends it

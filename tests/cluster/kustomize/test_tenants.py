@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -235,7 +236,7 @@ async def test_a_tenant_without_the_right_to_read_secrets_cannot_substitute_from
     await flux.cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": names, "stringData": {"x": "hidden"}})
     repo.push({"a.yaml": config_map("a", "${x}")})
     await flux.source(repo)
-    spec = {"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "keys"}]}}
+    spec: dict[str, Any] = {"postBuild": {"substituteFrom": [{"kind": "Secret", "name": "keys"}]}}
     await flux.kustomization("app", serviceAccountName="team", **spec)
     await flux.run(patience=1)
     app = await flux.ks("app")

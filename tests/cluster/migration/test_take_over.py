@@ -79,7 +79,7 @@ def _theirs(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _controller(name: str) -> dict[str, Any]:
-    found = yaml.safe_load(deployment(name))
+    found: dict[str, Any] = yaml.safe_load(deployment(name))
     labels = {"app.kubernetes.io/part-of": "flux", "app.kubernetes.io/component": name}
     return found | {"metadata": {"name": name, "namespace": PLACE, "labels": labels}}
 

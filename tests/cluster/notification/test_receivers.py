@@ -217,7 +217,7 @@ async def test_tokens_of_an_issuer(sources: Flux) -> None:
             resourceFilter="res.metadata.name == claims.target",
         )  # fmt: skip
         await sources.run()
-        good = {"aud": "fluxless", "repository": "acme/app", "ref": "refs/heads/main", "target": "repo"}
+        good: dict[str, Any] = {"aud": "fluxless", "repository": "acme/app", "ref": "refs/heads/main", "target": "repo"}
         answer = await _send(sources, "oidc", authorization=issuer.token(**good))
         assert (answer.status, answer.text) == (200, "1 object(s) will be reconciled")
         stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -259,9 +259,10 @@ async def test_tokens_of_google(sources: Flux, monkeypatch: pytest.MonkeyPatch) 
         await sources.run()
         inner = base64.b64encode(b'{"action": "INSERT", "digest": "d", "tag": "t"}').decode()
         body = json.dumps({"message": {"data": inner}}).encode()
-        good = {"aud": "https://app/hook", "email": "push@x.iam", "email_verified": True}
+        good: dict[str, Any] = {"aud": "https://app/hook", "email": "push@x.iam", "email_verified": True}
         assert (await _send(sources, "gcr", body, authorization=issuer.token(**good))).status == 200
-        for claims in ({"email": "other@x.iam"}, {"email_verified": False}, {"aud": "x"}):
+        wrong: list[dict[str, Any]] = [{"email": "other@x.iam"}, {"email_verified": False}, {"aud": "x"}]
+        for claims in wrong:
             assert (await _send(sources, "gcr", body, authorization=issuer.token(**good | claims))).status == 400
         assert (await _send(sources, "half", body, authorization=issuer.token(**good))).status == 400
     finally:

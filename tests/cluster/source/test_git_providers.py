@@ -128,7 +128,7 @@ async def test_a_provider_that_does_not_fit_is_named(flux: Flux, repo: Repo) -> 
     repo.push({"a.yaml": config_map("a")})
     await flux.secret("app", {"githubAppID": "123"})
     await flux.secret("user", {"username": "me", "password": "x"})
-    cases = {
+    cases: dict[str, tuple[dict[str, Any], str]] = {
         "no-secret": ({"provider": "github"}, "secretRef with github app data must be specified"),
         "no-app": ({"provider": "github", "secretRef": {"name": "user"}}, "secretRef with github app data"),
         "no-provider": ({"secretRef": {"name": "app"}}, "has github app data but provider is not set to github"),

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -123,7 +124,7 @@ async def test_a_proxy_is_gone_through(
 ) -> None:
     repo.push({"a.yaml": config_map("a")})
     await flux.secret("ssh", {"identity": keys.text(keys.known), "known_hosts": server.known_hosts})
-    spec = {"url": _over_ssh(repo, server), "secretRef": {"name": "ssh"}} if scheme == "ssh" else {}
+    spec: dict[str, Any] = {"url": _over_ssh(repo, server), "secretRef": {"name": "ssh"}} if scheme == "ssh" else {}
     async with proxy(kind, "me", "pa:ss@word") as (address, running):
         await flux.secret("proxy", {"address": address, "username": "me", "password": "pa:ss@word"})
         await flux.source(repo, proxySecretRef={"name": "proxy"}, **spec)

@@ -157,8 +157,8 @@ async def test_versions_are_chosen_by_helms_rules(flux: Flux, charts: ChartServe
     await _repository(flux, charts.url)
     cases = {"latest": (None, "3.0.0+b"), "range": ("1.x", "1.1.0"), "pre": ("~1.2.0-0", "1.2.0-rc.1"),
              "exact": ("3.0.0+a", "3.0.0+a"), "v": (">2.0.0 <3.0.0", "v2.1.0")}  # fmt: skip
-    for name, (version, _) in cases.items():
-        await _chart(flux, "web", name, **({"version": version} if version else {}))
+    for name, (wanted, _) in cases.items():
+        await _chart(flux, "web", name, **({"version": wanted} if wanted else {}))
     await flux.run()
     for name, (_, revision) in cases.items():
         found = await flux.source_of(CHART, name)

@@ -7,7 +7,9 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from fluxless.artifacts import disk
 from fluxless.artifacts.cache import IN_USE, ArtifactCache
 from fluxless.artifacts.directory import DirectoryStore
 from fluxless.artifacts.disk import DiskFull
+from fluxless.artifacts.unpack import ArchiveProblem
 from fluxless.limits import CACHE_BYTES, MIB
 from tools.places import ROOT
 
@@ -53,7 +56,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def say(count: int) -> None:
         usage = SimpleNamespace(total=count, used=0, free=count)
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
     return say
 
@@ -124,7 +127,7 @@ async def test_a_disk_that_is_full_while_unpacking_is_no_broken_archive(
         try:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise caches.ArchiveProblem("archive cannot be read") from error
+            raise ArchiveProblem("archive cannot be read") from error
 
     monkeypatch.setattr(caches, "unpack", unpack)
     store = DirectoryStore(tmp_path / "store")
@@ -136,7 +139,7 @@ async def test_what_workers_that_died_have_left_is_swept_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary, folder = tmp_path / "tmp", tmp_path / "c"
-    monkeypatch.setattr(disk.tempfile, "gettempdir", lambda: str(temporary))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(temporary))
     dead, young, others = temporary / "fluxless-git-x", temporary / "fluxless-git-y", temporary / "fluxless-env-z"
     work = folder / ".sha256-0-1-2"
     for place in (dead, young, others, work):

@@ -12,6 +12,7 @@ import pytest
 from fluxless.engine import plan as plans
 from fluxless.engine.plan import HOLD, NEAR, UNSEEN, Plan
 from fluxless.engine.schedule import Schedule
+from fluxless.reconcile import dependencies
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.world import Ref, Rules, World
 from tests.unit.reconcile.objects import kustomization, release, source, world
@@ -347,7 +348,7 @@ def test_a_dependency_of_any_shape_stops_nobody(status: Any) -> None:
 def test_an_object_that_cannot_be_judged_stops_nobody(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    judged = plans.waits_for
+    judged = dependencies.waits_for
 
     def broken(obj: dict[str, Any], found: World) -> Any:
         if obj["metadata"]["name"] == "a":

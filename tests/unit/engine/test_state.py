@@ -53,7 +53,7 @@ KEPT: dict[str, tuple[Read, dict[str, Any]]] = {
     "directory": (directory, DIRECTORY.to_json()),
     "drift": (history, {"checks": [CHECK]}),
 }
-ODD = (None, True, -1, 1.5, float("inf"), float("nan"), "", "x", [], [[]], {}, {"x": {}}, 10**400)
+ODD: tuple[Any, ...] = (None, True, -1, 1.5, float("inf"), float("nan"), "", "x", [], [[]], {}, {"x": {}}, 10**400)
 
 
 @pytest.fixture

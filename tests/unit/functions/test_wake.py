@@ -49,7 +49,7 @@ class Client:
 
 START = ("start", "sync", "sync-dev", {"cluster": "dev", "again": True, "turns": TURNS})
 QUIET = ("start", "sync", "sync-dev", {"cluster": "dev", "again": False, "turns": TURNS})
-CLOCK = ("start", "clock", "clock", {})
+CLOCK: tuple[Any, ...] = ("start", "clock", "clock", {})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ CLOCK = ("start", "clock", "clock", {})
 async def test_a_cluster_is_planned_soon_whatever_its_sync_is_doing(
     client: Client, news: bool, calls: list[Any]
 ) -> None:
-    await wake.wake(client, "dev", news=news)  # type: ignore[arg-type]
+    await wake.wake(client, "dev", news=news)
     assert client.calls == calls
 
 
@@ -91,7 +91,7 @@ async def test_a_caller_starts_what_a_silent_timer_left_undone(
     monkeypatch.setattr(wake, "_heard", float("-inf"))
     monkeypatch.setattr(wake, "_clock_seen", float("-inf"))
     client = Client()
-    await wake.wake_overdue(client)  # type: ignore[arg-type]
+    await wake.wake_overdue(client)
     assert client.calls[0] == CLOCK
     assert len(client.calls) == 1 + started
     assert ("alert=heartbeat-missing" in caplog.text) == bool(started)
@@ -112,5 +112,5 @@ async def test_the_second_clock_is_kept_going(
 ) -> None:
     monkeypatch.setattr(wake, "_clock_seen", float("-inf"))
     for _ in range(3):
-        await wake.keep_clock(client)  # type: ignore[arg-type]
+        await wake.keep_clock(client)
     assert client.calls == calls

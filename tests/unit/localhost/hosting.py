@@ -51,7 +51,8 @@ class LocalHost:
 
     @property
     def keys(self) -> dict[str, str]:
-        return json.loads((self.state / "keys.json").read_text())
+        keys: dict[str, str] = json.loads((self.state / "keys.json").read_text())
+        return keys
 
     def kill(self) -> None:
         """kill -9 of exactly this process."""
@@ -88,10 +89,14 @@ class LocalHost:
         assert status == 202, text
 
     def look(self, instance: str) -> dict[str, Any]:
-        return json.loads(self.durable(f"/instances/{instance}")[1])
+        status: dict[str, Any] = json.loads(self.durable(f"/instances/{instance}")[1])
+        return status
 
     def ended(self, instance: str, seconds: float = 10) -> dict[str, Any]:
-        return until(lambda: _if(self.look(instance), "runtimeStatus", ENDED), f"{instance} ends", seconds)
+        ended: dict[str, Any] = until(
+            lambda: _if(self.look(instance), "runtimeStatus", ENDED), f"{instance} ends", seconds
+        )
+        return ended
 
     def custom(self, instance: str, wanted: Any, seconds: float = 10) -> None:
         until(lambda: _if(self.look(instance), "customStatus", [wanted]), f"{instance} is {wanted}", seconds)

@@ -9,7 +9,12 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy, TextBase64E
 
 from tests.unit.localhost.hosting import APPS, LocalHost, until
 
-BASE64 = {"message_encode_policy": TextBase64EncodePolicy(), "message_decode_policy": TextBase64DecodePolicy()}
+
+def _queue(connection: str, name: str) -> QueueClient:
+    encode, decode = TextBase64EncodePolicy(), TextBase64DecodePolicy()
+    return QueueClient.from_connection_string(
+        connection, name, message_encode_policy=encode, message_decode_policy=decode
+    )
 
 
 @pytest.fixture
@@ -36,13 +41,13 @@ def _lines(seen: Path) -> list[str]:
 def test_a_message_is_handled_once_and_a_bad_one_ends_in_the_poison_queue(
     host: LocalHost, azurite: str, seen: Path, name: str
 ) -> None:
-    queue = QueueClient.from_connection_string(azurite, name, **BASE64)
+    queue = _queue(azurite, name)
     until(lambda: _exists(queue) or None, "the queue to be made", 15)
     queue.send_message("good")
     queue.send_message("bad")
     until(lambda: len(_lines(seen)) == 4 or None, "one good and three bad deliveries", 30)
     assert sorted(_lines(seen)) == ["bad 1", "bad 2", "bad 3", "good 1"]
-    poison = QueueClient.from_connection_string(azurite, f"{name}-poison", **BASE64)
+    poison = _queue(azurite, f"{name}-poison")
     found = until(lambda: (_exists(poison) and list(poison.receive_messages())) or None, "the poison queue", 15)
     assert [message.content for message in found] == ["bad"]
     assert list(queue.peek_messages()) == []

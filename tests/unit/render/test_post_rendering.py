@@ -8,8 +8,8 @@ import yaml
 
 from fluxless.go_yaml import load, split
 from fluxless.process import Finished, run
-from fluxless.render.binaries import binary
-from fluxless.render.kustomize import ARGUMENTS, PROGRAM
+from fluxless.render.binaries import PROGRAM, binary
+from fluxless.render.kustomize import ARGUMENTS
 
 PATCH = [{"patch": "- {op: add, path: /data/patched, value: 'yes'}", "target": {"kind": "ConfigMap"}}]
 SCALARS = """apiVersion: v1

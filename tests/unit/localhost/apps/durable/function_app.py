@@ -4,13 +4,16 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Generator
 from datetime import timedelta
+from typing import Any
 
 import azure.durable_functions as df
 
 app = df.DFApp()
 SEEN = os.environ.get("TEST_SEEN", os.devnull)
 TRIES: dict[str, int] = {}
+Steps = Generator[Any, Any, Any]
 
 
 def note(word: str) -> None:
@@ -19,7 +22,7 @@ def note(word: str) -> None:
 
 
 @app.activity_trigger(input_name="given")
-async def work(given: dict) -> dict:
+async def work(given: dict[str, Any]) -> dict[str, Any]:
     note(f"begin-{given['id']}")
     await asyncio.sleep(given.get("seconds", 0))
     note(f"end-{given['id']}")
@@ -27,12 +30,12 @@ async def work(given: dict) -> dict:
 
 
 @app.activity_trigger(input_name="given")
-def add(given: list) -> int:
+def add(given: list[Any]) -> int:
     return sum(given)
 
 
 @app.activity_trigger(input_name="given")
-def flaky(given: list) -> str:
+def flaky(given: list[Any]) -> str:
     key, good = given
     TRIES[key] = TRIES.get(key, 0) + 1
     if TRIES[key] < good:
@@ -41,7 +44,7 @@ def flaky(given: list) -> str:
 
 
 @app.orchestration_trigger(context_name="context")
-def sequence(context):
+def sequence(context: df.DurableOrchestrationContext) -> Steps:
     total = 0
     for number in range(3):
         total = yield context.call_activity("add", [total, number])
@@ -49,14 +52,14 @@ def sequence(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def fan_out(context):
+def fan_out(context: df.DurableOrchestrationContext) -> Steps:
     count = int(context.get_input())
     sums = yield context.task_all([context.call_activity("add", [number, 10]) for number in range(count)])
     return sums
 
 
 @app.orchestration_trigger(context_name="context")
-def race(context):
+def race(context: df.DurableOrchestrationContext) -> Steps:
     timer = context.create_timer(context.current_utc_datetime + timedelta(seconds=float(context.get_input())))
     event = context.wait_for_external_event("go")
     context.set_custom_status("waiting")
@@ -69,14 +72,14 @@ def race(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def early(context):
+def early(context: df.DurableOrchestrationContext) -> Steps:
     yield context.call_activity("work", {"id": "early", "seconds": 0.3})
     event = yield context.wait_for_external_event("go")
     return event
 
 
 @app.orchestration_trigger(context_name="context")
-def rounds(context):
+def rounds(context: df.DurableOrchestrationContext) -> Steps:
     number = int(context.get_input())
     number = yield context.call_activity("add", [number, 1])
     if number < 4:
@@ -86,7 +89,7 @@ def rounds(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def retrying(context):
+def retrying(context: df.DurableOrchestrationContext) -> Steps:
     key, good, attempts = context.instance_id, *[int(part) for part in str(context.get_input()).split(",")]
     try:
         result = yield context.call_activity_with_retry("flaky", df.RetryOptions(30, attempts), [key, good])
@@ -96,27 +99,28 @@ def retrying(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def broken(context):
+def broken(context: df.DurableOrchestrationContext) -> Steps:
     yield context.call_activity("add", [1])
     raise RuntimeError("broken on purpose")
 
 
 @app.orchestration_trigger(context_name="context")
-def parent(context):
+def parent(context: df.DurableOrchestrationContext) -> Steps:
     total = yield context.call_sub_orchestrator("sequence", None)
     return total * 2
 
 
 @app.orchestration_trigger(context_name="context")
-def dice(context):
+def dice(context: df.DurableOrchestrationContext) -> Steps:
     yield context.call_activity("add", [random.random()])
     return "done"
 
 
 @app.orchestration_trigger(context_name="context")
-def loop(context):
+def loop(context: df.DurableOrchestrationContext) -> Steps:
     """40 activities, at most 8 at once; number 0 takes 3 seconds."""
-    todo, flight, done = list(range(40)), {}, []
+    todo, done = list(range(40)), list[int]()
+    flight: dict[int, Any] = {}
     while todo or flight:
         while todo and len(flight) < 8:
             number = todo.pop(0)
@@ -133,7 +137,7 @@ def loop(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def long(context):
+def long(context: df.DurableOrchestrationContext) -> Steps:
     first = yield context.call_activity("work", {"id": "first"})
     yield context.create_timer(context.current_utc_datetime + timedelta(seconds=0.6))
     context.set_custom_status("second")

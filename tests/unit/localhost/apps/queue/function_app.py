@@ -1,6 +1,8 @@
 """A queue trigger that writes down what it gets, and fails when it is told to; and an entity that counts."""
 
 import os
+from collections.abc import Generator
+from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -18,7 +20,7 @@ def take(message: func.QueueMessage) -> None:
 
 
 @app.entity_trigger(context_name="context")
-def counter(context):
+def counter(context: df.DurableEntityContext) -> None:
     value = context.get_state(lambda: 0)
     if context.operation_name == "add":
         value += context.get_input()
@@ -27,7 +29,7 @@ def counter(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def count(context):
+def count(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
     entity = df.EntityId("counter", "one")
     context.signal_entity(entity, "add", 2)
     yield context.call_entity(entity, "add", 3)

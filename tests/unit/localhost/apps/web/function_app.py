@@ -1,6 +1,8 @@
 """HTTP functions of all levels, and one that uses the durable client."""
 
 import json
+from collections.abc import Generator
+from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -32,7 +34,7 @@ def failing(req: func.HttpRequest) -> str:
 @app.durable_client_input(client_name="client")
 async def through_client(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     id_ = req.route_params["id"]
-    steps = [bool(await client.get_status(id_))]
+    steps: list[Any] = [bool(await client.get_status(id_))]
     await client.start_new("waiting", id_, {"a": 1})
     try:
         await client.start_new("waiting", id_, {"a": 2})
@@ -47,6 +49,6 @@ async def through_client(req: func.HttpRequest, client: df.DurableOrchestrationC
 
 
 @app.orchestration_trigger(context_name="context")
-def waiting(context):
+def waiting(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
     event = yield context.wait_for_external_event("go")
     return [context.get_input(), json.loads(event) if isinstance(event, str) else event]
