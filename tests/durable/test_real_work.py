@@ -6,6 +6,7 @@ import json
 import os
 import random
 import time
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -101,7 +102,7 @@ async def test_a_killed_host_is_made_up_for(hosted: Hosted, user: Flux, pushed: 
         hosted.kill()
         killed = time.monotonic()
         await hosted.start()
-        await until(lambda commit=commit: _applied(user, commit), f"commit {kill}", GOES_ON + undisturbed)
+        await until(partial(_applied, user, commit), f"commit {kill}", GOES_ON + undisturbed)
         print(f"killed {moment:.1f} s after the push: all applied {time.monotonic() - killed:.1f} s later")
         values = [await user.value(f"{name}-{link}") for link in range(LINKS) for name in ("a", "b")]
         assert set(values) == {f"{kill + 1}"}

@@ -104,7 +104,7 @@ async def tenant(hosted: Hosted) -> AsyncIterator[Flux]:
     """The verbs of `Flux` in a new namespace, without an engine: the app does the work."""
     name = f"e-{uuid4().hex[:8]}"
     await hosted.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    flux = Flux(None, hosted.cluster, name, None)  # type: ignore[arg-type] -- nobody asks for engine or store
+    flux = Flux(None, hosted.cluster, name, None)  # type: ignore[arg-type] # nobody asks for engine or store
     yield flux
     await flux.check()
     await flux.clean()

@@ -87,7 +87,7 @@ def test_receivers_whose_path_may_be_another_soon(status: dict[str, Any], genera
 
 
 def test_equal_worlds_are_kept_as_equal_bytes() -> None:
-    turned = World(dict(reversed(WORLD.objects.items())), 1.0)
+    turned = World(dict(reversed(list(WORLD.objects.items()))), 1.0)
     assert json.dumps(Directory.of(turned).to_json()) == json.dumps(Directory.of(WORLD).to_json())
 
 
