@@ -66,7 +66,7 @@ def fingerprint(obj: Mapping[str, Any], manager: str = MANAGER) -> str:
 
 
 def union(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The set of all fields in either trie (PY-6)."""
+    """The set of all fields in either trie."""
     result = dict(one)
     for key, value in other.items():
         result[key] = _join(result[key], value) if key in result else value

@@ -1,4 +1,4 @@
-"""Is a live object ready? The rules of kstatus with Flux's overrides (PY-7, KC-94), as one function per kind.
+"""Is a live object ready? The rules of kstatus with Flux's overrides (KC-93, KC-94), as one function per kind.
 
 Pure: `status_of` reads one whole object. Pods of a StatefulSet, which count as well, are looked up by `health.py`.
 """

@@ -1,4 +1,4 @@
-"""Readiness of the kinds that run pods (PY-7, KC-94). Called by `kstatus.py` only; pure."""
+"""Readiness of the kinds that run pods (KC-93, KC-94). Called by `kstatus.py` only; pure."""
 
 from __future__ import annotations
 

@@ -118,9 +118,9 @@ SCENARIOS = (
         ends="False",
     ),
     oci(
-        "an-image-with-ignore-in-the-spec", "OR-9", {"ignore": "*.md\n/deep/*\n!/deep/b.yaml\n"}, {"ignore": "*.txt\n"}
+        "an-image-with-ignore-in-the-spec", "OR-8", {"ignore": "*.md\n/deep/*\n!/deep/b.yaml\n"}, {"ignore": "*.txt\n"}
     ),
-    oci("an-image-with-a-sourceignore-file", "OR-9", {"url": "oci://@registry@/ignoring"}),
+    oci("an-image-with-a-sourceignore-file", "OR-8", {"url": "oci://@registry@/ignoring"}),
     oci("an-image-with-a-missing-secret", "OR-4", {"secretRef": {"name": "gone"}}, ends="False"),
     oci("an-image-with-a-missing-certificate", "OR-7", {"certSecretRef": {"name": "gone"}}, ends="False"),
     oci("an-image-with-a-missing-account", "OR-4", {"serviceAccountName": "gone"}, ends="False"),
@@ -313,8 +313,8 @@ SCENARIOS = (
     ),
     bucket("a-bucket", "BK-1", {}),
     bucket("a-bucket-with-a-prefix", "BK-5", {"prefix": "deep/"}),
-    bucket("a-bucket-with-ignore-in-the-spec", "BK-9", {"ignore": "*.md\n"}),
-    bucket("a-bucket-with-a-sourceignore-file", "BK-9", {"bucketName": "ignoring"}),
+    bucket("a-bucket-with-ignore-in-the-spec", "BK-22", {"ignore": "*.md\n"}),
+    bucket("a-bucket-with-a-sourceignore-file", "BK-22", {"bucketName": "ignoring"}),
     bucket("an-empty-bucket", "BK-1", {"bucketName": "empty"}, ends=""),
     bucket("a-bucket-that-is-missing", "BK-1", {"bucketName": "gone"}, ends="False"),
     bucket("a-bucket-that-is-away", "BK-1", {"endpoint": "127.0.0.1:9"}, ends="False"),

@@ -1,4 +1,4 @@
-"""Is an object ready (KC-94, PY-7)? One row per rule."""
+"""Is an object ready (KC-93, KC-94)? One row per rule."""
 
 from typing import Any
 
