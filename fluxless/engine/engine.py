@@ -6,14 +6,11 @@ Activities run again after a crash, so every verb here may be called twice with 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import math
-import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fluxless import loop_lag
@@ -27,6 +24,8 @@ from fluxless.engine import plan as plans
 from fluxless.engine.controllers import reconcile_object
 from fluxless.engine.intake import Intake
 from fluxless.engine.metering import Meter
+from fluxless.engine.pace import Pace
+from fluxless.engine.plan import NextSteps
 from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
 from fluxless.kube.client import Cluster
@@ -42,25 +41,8 @@ from fluxless.telemetry import Span, Tracer
 log = logging.getLogger("fluxless.engine")
 runs_log = logging.getLogger("fluxless.runs")
 
-PLAN_SHARE = 4.0
-"""Times the cost of the last plan that the work gets before the next one."""
-LONGEST_PACE = 2.0
-"""Seconds that a plan waits for that at most."""
 RECENT = 30.0
 """Seconds for which a survey is good enough to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class NextSteps:
-    """A plan as it travels to the orchestration: ids of batches, seconds until the next wake-up, counts to show."""
-
-    batches: list[str]
-    wake_after: float | None
-    counts: dict[str, int]
-
-    def to_json(self) -> dict[str, Any]:
-        """Well under 10 KB: objects travel by batch id, never by name."""
-        return {"batches": self.batches, "wakeAfter": self.wake_after, "counts": self.counts}
 
 
 class Engine:
@@ -72,16 +54,15 @@ class Engine:
         self._tracer = tracer
         self._connections: dict[str, Cluster] = {}
         self._connecting: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._reach = Reach()
+        self._reach = Reach(services.clock)
         self._surveys: dict[str, Survey] = {}
         self._watches: dict[str, ConfigWatch] = {}
         self._kinds = tuple(kind for kind in KINDS if kind.built)
         self._ids = itertools.count()
-        self._planned: dict[str, tuple[float, float]] = {}
+        self._pace = Pace()
         self.meter = Meter(services.store, services.clock)
-        self.intake = Intake(
-            lambda: self.clusters, self.cluster, index.Index(services.store), self._reach, lambda: self.services
-        )
+        known = index.Index(services.store, services.clock)
+        self.intake = Intake(lambda: self.clusters, self.cluster, known, lambda: self.services)
 
     @property
     def clusters(self) -> list[str]:
@@ -104,24 +85,11 @@ class Engine:
         While `draining` nothing starts: the orchestration wants to begin a new history once its batches are done.
         """
         try:
-            async with self._pace(name), self._reach.asking(name, self.cluster):
+            async with self._pace.kept(name):
                 return await self._plan(name, in_flight, finished, draining=draining)
         finally:
             loop_lag.tell()
             self.meter.touch()
-
-    @contextlib.asynccontextmanager
-    async def _pace(self, name: str) -> AsyncIterator[None]:
-        """Leave most of the time to the work itself: a plan that is costly waits, and so covers more of it."""
-        cost, ended = self._planned.get(name, (0.0, 0.0))
-        pause = min(PLAN_SHARE * cost, LONGEST_PACE) - (time.monotonic() - ended)
-        if pause > 0:
-            await asyncio.sleep(pause)
-        began = time.thread_time()
-        try:
-            yield
-        finally:
-            self._planned[name] = (time.thread_time() - began, time.monotonic())
 
     async def _plan(
         self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool
@@ -137,8 +105,15 @@ class Engine:
             if draining:
                 await self._keep(name, document, schedule, etag)
                 return NextSteps([], None if in_flight else 0.0, {})
-            taken = await self._survey(name)
-            now = self.services.clock()
+            before = schedule.away
+            try:
+                self._reach.learn(name, before)
+                async with self._reach.asking(name, self.cluster):
+                    taken = await self._survey(name)
+            except Problem:
+                await self._tell_away(name, document, schedule, etag)
+                raise
+            now, schedule.away = self.services.clock(), None
             plan = plans.make(taken.world, schedule, frozenset(in_flight), now, self._namer(taken))
             try:
                 await index.keep(self.services.store, name, taken.world, schedule, anew=attempt > 0)
@@ -146,9 +121,21 @@ class Engine:
             except PreconditionFailed:
                 log.warning("cluster=%s another plan has written meanwhile; planning again", name)
                 continue
+            if before is not None and before.left_alone:
+                await self.services.store.delete(records.away_name(name))
             wake_after = None if plan.wake_up is None else max(0.0, plan.wake_up - now)
             return NextSteps(list(plan.batches), wake_after, plan.counts)
         return NextSteps([], 1.0, {})
+
+    async def _tell_away(self, name: str, before: dict[str, Any], schedule: Schedule, etag: str | None) -> None:
+        """Keep for other workers that the cluster did not answer: for plans in the schedule, for webhooks by a mark."""
+        known, schedule.away = schedule.away, self._reach.known(name)
+        try:
+            if schedule.away is not None and schedule.away.left_alone and schedule.away != known:
+                await self.services.store.put(records.away_name(name), b"")
+            await self._keep(name, before, schedule, etag)
+        except (PreconditionFailed, Problem) as problem:  # the next plan finds out for itself
+            log.warning("cluster=%s not kept that it is away: %s", name, problem)
 
     async def _keep(self, name: str, before: dict[str, Any], schedule: Schedule, etag: str | None) -> None:
         document = schedule.to_json()
@@ -281,7 +268,9 @@ class Engine:
 
     async def _schedule(self, name: str) -> Schedule:
         where = records.schedule_name(name)
-        return (await records.read_state(self.services.store, where, Schedule.from_json))[0]
+        schedule, _ = await records.read_state(self.services.store, where, Schedule.from_json)
+        self._reach.learn(name, schedule.away)
+        return schedule
 
     async def _scheduled(self) -> set[tuple[str, ...]]:
         """All objects that are worked on, as the values of `metrics.OBJECT`."""

@@ -1,8 +1,9 @@
 """The directories of all clusters in the store: plans write them, webhooks read them, whichever worker each runs in.
 
-A webhook lists them, one request however many clusters there are, and reads those that have changed since it read them
-last. None is missed between two plans: a plan writes its directory before it starts anything, so what stands in no
-directory yet is fetched for the first time after that, and finds what the webhook was about.
+A webhook lists them, and the marks of clusters that are away: one request, however many clusters there are. It reads
+those that have changed since it read them last. None is missed between two plans: a plan writes its directory before it
+starts anything, so what stands in no directory yet is fetched for the first time after that, and finds what the webhook
+was about.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import hashlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fluxless.artifacts.store import Store, Stored
 from fluxless.engine.coalesce import Coalescer
 from fluxless.engine.directory import Directory, from_json
+from fluxless.engine.reach import LONGEST_PAUSE, ClusterAway
 from fluxless.engine.schedule import Schedule
 from fluxless.limits import DIRECTORY
 from fluxless.reconcile import records
@@ -25,6 +27,8 @@ from fluxless.reconcile.world import World
 log = logging.getLogger("fluxless.engine")
 LISTED_EVERY = 0.25
 """Seconds between two lists of a worker: anybody may send to any path."""
+AWAY_FOR = LONGEST_PAUSE + 30.0
+"""Seconds for which a cluster counts as away after a plan has said so: the next one is not much later."""
 READ_AT_ONCE = 24
 """Directories that a worker reads at the same time."""
 
@@ -49,10 +53,11 @@ async def keep(store: Store, name: str, world: World, schedule: Schedule, *, ane
 
 
 class Index:
-    """What a worker has read of it, one directory for each cluster."""
+    """What a worker has read of it, one directory for each cluster. `clock` gives seconds since the epoch."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
+        self._clock = clock
         self._list: Coalescer[str, dict[str, Stored]] = Coalescer(self._look, spacing=LISTED_EVERY)
         self._read: dict[str, tuple[str, Directory | None]] = {}
         self._reading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -61,6 +66,16 @@ class Index:
     async def listed(self) -> Mapping[str, Stored]:
         """What there is now, by the name of its blob. Raises `StoreUnavailable`."""
         return await self._list(records.DIRECTORIES)
+
+    def away(self, name: str, listed: Mapping[str, Stored]) -> bool:
+        """Whether plans have found lately that a cluster does not answer. They say so again while it lasts."""
+        marker = listed.get(records.away_name(name))
+        return marker is not None and self._clock() - marker.modified < AWAY_FOR
+
+    def refuse_away(self, name: str, listed: Mapping[str, Stored]) -> None:
+        """Raises `ClusterAway` for a cluster that is away."""
+        if self.away(name, listed):
+            raise ClusterAway(name, "plans that were made lately had no answer")
 
     async def directory(self, name: str, listed: Mapping[str, Stored]) -> Directory | None:
         """That of a cluster, at least as new as the list; None when nobody knows. Raises `StoreUnavailable`."""

@@ -24,7 +24,6 @@ from fluxless.engine.coalesce import Coalescer
 from fluxless.engine.directory import Directory
 from fluxless.engine.doors import Answer
 from fluxless.engine.index import Index
-from fluxless.engine.reach import Reach
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NotFound
 from fluxless.notification import delivery
@@ -81,6 +80,7 @@ class Acceptance:
     kind: str = "text/plain"
 
 
+AWAY = Acceptance(503, "the cluster does not answer: deliver it again")
 NO_RECEIVER = Acceptance(404, "there is no receiver with this path")
 
 
@@ -92,13 +92,11 @@ class Intake:
         names: Callable[[], list[str]],
         cluster: Callable[[str], Awaitable[Cluster]],
         index: Index,
-        reach: Reach,
         services: Callable[[], Services],
     ) -> None:
         self._names = names
         self._cluster = cluster
         self._index = index
-        self._reach = reach
         self._services = services
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._looked: dict[str, tuple[float, Directory]] = {}
@@ -154,10 +152,13 @@ class Intake:
 
         The index says which they are; the cluster itself is asked where there is none of it.
         """
-        known = await self._index.directory(name, listed) or await self._look((name, TOLD))
+        known = await self._index.directory(name, listed)
+        if known is None:
+            self._index.refuse_away(name, listed)
+            known = await self._look((name, TOLD))
         matching = known.having(keys)
         if matching:
-            self._reach.refuse_away(name)
+            self._index.refuse_away(name, listed)
         targets = [(by_name(ref.kind).api_version, *ref) for ref in matching]
         await asyncio.gather(*(self._annotate((name, target)) for target in targets))
         return len(matching)
@@ -178,24 +179,28 @@ class Intake:
             return Acceptance(413, f"the body is larger than {limits.RECEIVER_BODY >> 20} MiB")
         try:
             async with asyncio.timeout(PATIENCE):
-                known = await self._directories()
+                listed = await self._index.listed()
+                known = await self._directories(listed)
         except TimeoutError:
             return Acceptance(503, "the storage account does not answer: deliver it again")
         found = {name: ref for name, one in known.items() if one is not None and (ref := one.receiver(path))}
         if not found:
-            found = await self._look_for(path, [name for name, one in known.items() if one is None or one.pathless])
+            untold = [name for name, one in known.items() if one is None or one.pathless]
+            found = await self._look_for(path, [name for name in untold if not self._index.away(name, listed)])
         if not found:
             return NO_RECEIVER
         until, slots = asyncio.get_running_loop().time() + PATIENCE, asyncio.Semaphore(TOLD_AT_ONCE)
 
         async def deliver(name: str, ref: Ref) -> Acceptance:
+            if self._index.away(name, listed):
+                return AWAY
             async with slots:
                 return await self._deliver(name, ref, path, headers, body, until)
 
         return _together(await asyncio.gather(*(deliver(name, ref) for name, ref in found.items())))
 
-    async def _directories(self) -> dict[str, Directory | None]:
-        names, listed = self._names(), await self._index.listed()
+    async def _directories(self, listed: Mapping[str, Stored]) -> dict[str, Directory | None]:
+        names = self._names()
         found = await asyncio.gather(*(self._index.directory(name, listed) for name in names))
         return dict(zip(names, found, strict=True))
 
@@ -219,7 +224,6 @@ class Intake:
 
     async def _look_into(self, name: str, kinds: tuple[Kind, ...]) -> Directory:
         """What the cluster itself says."""
-        self._reach.refuse_away(name)
         return Directory.of(await worlds.take(await self._cluster(name), kinds, self._services().clock()))
 
     async def _deliver(
@@ -229,7 +233,6 @@ class Intake:
         targets: list[Target] = []
         try:
             async with asyncio.timeout_at(until):
-                self._reach.refuse_away(name)
                 cluster, receiver = await self._cluster(name), await self._receiver((name, ref))
                 if receiver is None or (receiver.get("status") or {}).get("webhookPath") != path:
                     return NO_RECEIVER
@@ -246,7 +249,7 @@ class Intake:
             words = problem or "no answer in time"
             log.warning("cluster=%s object=%s webhook not passed on yet: %s", name, ref, words)
             if not targets:
-                return Acceptance(503, "the cluster does not answer: deliver it again")
+                return AWAY
             later = Announcement(name, targets=tuple(sorted(set(targets))))
             return Acceptance(200, "the cluster will be told later", accepted=True, missed=(later,))
         if wrong:

@@ -65,6 +65,19 @@ class Plan:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class NextSteps:
+    """A plan as it travels to the orchestration: ids of batches, seconds until the next wake-up, counts to show."""
+
+    batches: list[str]
+    wake_after: float | None
+    counts: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Well under 10 KB: objects travel by batch id, never by name."""
+        return {"batches": self.batches, "wakeAfter": self.wake_after, "counts": self.counts}
+
+
 def make(
     world: World, schedule: Schedule, in_flight: frozenset[str], now: float, name_batch: Callable[[], str]
 ) -> Plan:

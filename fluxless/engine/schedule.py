@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from fluxless.engine.reach import Away
 from fluxless.kept import Malformed, listed, mapping, number, text, whole
 from fluxless.reconcile.interval import backoff
 from fluxless.reconcile.outcome import Outcome, State
@@ -80,11 +81,13 @@ class Entry:
 @dataclass(slots=True)
 class Schedule:
     """The entries of one cluster by reference. `index` is the digest of the directory that the last plan has left for
-    webhooks, and its ETag: plans without news read and write nothing more.
+    webhooks, and its ETag: plans without news read and write nothing more. `away` is there while the cluster does not
+    answer.
     """
 
     entries: dict[Ref, Entry] = field(default_factory=dict)
     index: str = ""
+    away: Away | None = None
 
     def batch(self, batch: str) -> list[Ref]:
         """The objects of a batch in a fixed order: outcomes come back in it, without names."""
@@ -121,7 +124,12 @@ class Schedule:
     def to_json(self) -> dict[str, Any]:
         """The document as it is kept."""
         entries = {str(ref): entry.to_json() for ref, entry in self.entries.items()}
-        return {"version": VERSION, "entries": entries} | ({"index": self.index} if self.index else {})
+        document: dict[str, Any] = {"version": VERSION, "entries": entries}
+        if self.index:
+            document["index"] = self.index
+        if self.away is not None:
+            document["away"] = self.away.to_json()
+        return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Schedule:
@@ -136,4 +144,4 @@ class Schedule:
         index = text(document.get("index", ""))
         if index and not INDEX.match(index):
             raise Malformed("no digest and ETag of a directory")
-        return cls(entries, index)
+        return cls(entries, index, Away.from_json(document["away"]) if "away" in document else None)

@@ -45,6 +45,11 @@ def directory_name(cluster: str) -> str:
     return f"{DIRECTORIES}{cluster}.json"
 
 
+def away_name(cluster: str) -> str:
+    """The blob that is there, and young, while a cluster does not answer."""
+    return f"{DIRECTORIES}{cluster}.away"
+
+
 def applied_name(cluster: str, ref: Ref) -> str:
     """The blob of what one object last applied."""
     return f"state/{cluster}/applied/{ref.kind.lower()}/{ref.namespace}/{ref.name}.json"

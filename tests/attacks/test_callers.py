@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,6 @@ from fluxless.artifacts.directory import DirectoryStore
 from fluxless.engine.doors import Answer
 from fluxless.engine.index import Index, keep
 from fluxless.engine.intake import Intake
-from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule
 from fluxless.kube.client import Cluster
 from fluxless.notification import oidc
@@ -106,7 +106,7 @@ def _intake(folder: Path) -> Intake:
 
     store = DirectoryStore(folder)
 
-    return Intake(lambda: ["one", "two"], away, Index(store), Reach(), lambda: None)  # type: ignore[arg-type,return-value]
+    return Intake(lambda: ["one", "two"], away, Index(store, time.time), lambda: None)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("numbered", [True, False])
@@ -156,7 +156,7 @@ async def test_anybody_who_guesses_paths_of_receivers_asks_no_cluster(tmp_path: 
         raise AssertionError(name)
 
     store.list = counted  # type: ignore[method-assign]
-    intake = Intake(lambda: ["one", "two"], refuse, Index(store), Reach(), lambda: None)  # type: ignore[arg-type,return-value]
+    intake = Intake(lambda: ["one", "two"], refuse, Index(store, time.time), lambda: None)  # type: ignore[arg-type,return-value]
     answers = await asyncio.gather(*(intake.hook(f"/hook/{number:064x}", {}, b"") for number in range(500)))
     assert {answer.status for answer in answers} == {404}
     assert lists <= 3

@@ -22,13 +22,15 @@ from fluxless.engine import intake
 from fluxless.engine.doors import Answer
 from fluxless.engine.doors.github import github
 from fluxless.engine.engine import Engine
+from fluxless.engine.reach import ClusterAway
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import read_clusters
+from fluxless.kube.errors import Unreachable
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from tests.support.counting import CountingStore
 from tests.support.flux import SOURCE
-from tools.fleet import Fleet
+from tools.fleet import Fault, Fleet
 
 pytestmark = pytest.mark.cluster
 NOTIFY = "notification.toolkit.fluxcd.io/v1"
@@ -53,14 +55,18 @@ class Group:
         self._container = f"g-{uuid.uuid4().hex[:8]}"
         self._folder = folder
         self._workers: list[Engine] = []
+        self.later = 0.0
 
     def worker(self) -> tuple[Engine, CountingStore]:
-        """One that knows nothing yet."""
+        """One that knows nothing yet. Its clock is `later` than ours."""
         store = CountingStore(AzureStore.from_connection_string(self._azurite, self._container))
-        services = Services(store, ArtifactCache(store, self._folder / str(len(self._workers))))
+        services = Services(store, ArtifactCache(store, self._folder / str(len(self._workers))), clock=self._now)
         engine = Engine(read_clusters(self.fleet.setting(self.names)), services)
         self._workers.append(engine)
         return engine, store
+
+    def _now(self) -> float:
+        return time.time() + self.later
 
     async def put(self, name: str, kind: str, spec: dict[str, Any]) -> None:
         """An object in a cluster."""
@@ -190,6 +196,38 @@ async def test_a_cluster_without_an_index_is_asked_itself(group: Group) -> None:
     assert set((await webhooks.intake.accept(_push(url))).woken) == {planned, never}
     await store.put(f"index/{planned}.json", b'{"version": 99}')
     assert set((await webhooks.intake.accept(_push(url))).woken) == {planned, never}
+
+
+async def test_what_one_worker_finds_away_is_away_for_all(group: Group) -> None:
+    del group.names[2:]
+    here, away = group.names
+    url = f"https://example.org/{uuid.uuid4().hex}.git"
+    await asyncio.gather(*(group.source(name, url) for name in group.names))
+    (one, store), (another, others), (webhooks, listed) = group.worker(), group.worker(), group.worker()
+    await _plan(one, group.names)
+    group.fleet.faults[away] = Fault.DROPS
+    store.since()
+    for planner in (one, another):
+        with pytest.raises(Unreachable):
+            await planner.plan(away, [], {})
+    assert (store.since(), others.since()) == ({"get": 1, "put": 1}, {"get": 1, "put": 2})
+
+    before = group.fleet.requests.copy()
+    for planner in (one, another, group.worker()[0]):
+        with pytest.raises(ClusterAway, match=r"it is asked again in \d+ s"):
+            await planner.plan(away, [], {})
+    answer = await webhooks.intake.accept(_push(url))
+    assert (answer.woken, [missed.cluster for missed in answer.missed]) == ((here,), [away])
+    assert away not in group.asked(before), "nobody waits for it once more"
+    assert (store.since(), listed.since()) == ({"get": 1}, {"list": 1, "get": 2})
+
+    group.fleet.faults.clear()
+    group.later = 60.0
+    await another.plan(away, [], {})
+    assert others.since() == {"get": 2, "put": 1, "delete": 1}
+    await another.plan(away, [], {})
+    assert others.since() == {"get": 1}
+    assert set((await webhooks.intake.accept(_push(url))).woken) == {here, away}
 
 
 async def test_a_receiver_is_found_on_its_cluster_and_its_secret_stays_there(group: Group) -> None:

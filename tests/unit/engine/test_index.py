@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from fluxless.artifacts.store import PreconditionFailed
 from fluxless.engine import index
 from fluxless.engine.directory import Directory, git_key
 from fluxless.engine.index import Index, keep
+from fluxless.engine.reach import LONGEST_PAUSE, ClusterAway
 from fluxless.engine.schedule import Schedule
-from fluxless.reconcile.records import directory_name
+from fluxless.reconcile.records import away_name, directory_name
 from fluxless.reconcile.world import Ref, World
 from tests.support.counting import CountingStore
 
@@ -59,7 +61,7 @@ async def test_a_plan_writes_once_and_only_what_is_new(store: CountingStore) -> 
     assert store.since() == {}
     await keep(store, "c", world("a", "b"), schedule, anew=False)
     assert store.since() == {"put": 1}
-    assert await names(Index(store), "c", "a", "b", "z") == ["a", "b"]
+    assert await names(Index(store, time.time), "c", "a", "b", "z") == ["a", "b"]
 
 
 async def test_a_late_plan_writes_over_nothing_newer(store: CountingStore) -> None:
@@ -69,20 +71,20 @@ async def test_a_late_plan_writes_over_nothing_newer(store: CountingStore) -> No
     await keep(store, "c", world("a", "b"), newer, anew=False)
     with pytest.raises(PreconditionFailed):
         await keep(store, "c", world("z"), late, anew=False)
-    assert await names(Index(store), "c", "a", "b", "z") == ["a", "b"]
+    assert await names(Index(store, time.time), "c", "a", "b", "z") == ["a", "b"]
     await keep(store, "c", world("a", "b"), again(newer), anew=True)  # it plans again, and makes sure
-    assert await names(Index(store), "c", "a", "b", "z") == ["a", "b"]
+    assert await names(Index(store, time.time), "c", "a", "b", "z") == ["a", "b"]
 
 
 async def test_one_that_was_deleted_is_written_with_the_next_news(store: CountingStore) -> None:
     schedule = Schedule()
     await keep(store, "c", world("a"), schedule, anew=False)
     await store.delete(directory_name("c"))
-    assert await names(Index(store), "c", "a") is None
+    assert await names(Index(store, time.time), "c", "a") is None
     with pytest.raises(PreconditionFailed):
         await keep(store, "c", world("b"), schedule, anew=False)
     await keep(store, "c", world("b"), schedule, anew=True)
-    assert await names(Index(store), "c", "b") == ["b"]
+    assert await names(Index(store, time.time), "c", "b") == ["b"]
 
 
 async def test_a_hundred_clusters_are_one_list_and_what_has_changed(store: CountingStore) -> None:
@@ -90,7 +92,7 @@ async def test_a_hundred_clusters_are_one_list_and_what_has_changed(store: Count
     schedules = {name: Schedule() for name in clusters}
     for name in clusters:
         await keep(store, name, world("a"), schedules[name], anew=False)
-    reading = Index(store)
+    reading = Index(store, time.time)
     store.since()
 
     async def webhook() -> int:
@@ -109,26 +111,38 @@ async def test_a_hundred_clusters_are_one_list_and_what_has_changed(store: Count
 
 async def test_a_storm_of_webhooks_is_a_few_lists(store: CountingStore) -> None:
     await keep(store, "c", world("a"), Schedule(), anew=False)
-    reading = Index(store)
+    reading = Index(store, time.time)
     store.since()
     await asyncio.gather(*(directory(reading, "c") for _ in range(500)))
     assert store.since() == {"list": 1, "get": 1}
 
 
+async def test_a_cluster_is_away_while_plans_say_so(store: CountingStore) -> None:
+    now = time.time()
+    reading = Index(store, lambda: now)
+    await store.put(away_name("c"), b"")
+    listed = await reading.listed()
+    assert (reading.away("c", listed), reading.away("d", listed)) == (True, False)
+    with pytest.raises(ClusterAway, match="'c' is away"):
+        reading.refuse_away("c", listed)
+    now += LONGEST_PAUSE + 60
+    assert not reading.away("c", listed), "a mark that nobody renews is that of a worker that died"
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"version": 99}', b'{"version": 1, "objects": 3}'])
 async def test_what_is_not_understood_counts_as_lost(store: CountingStore, data: bytes) -> None:
     await store.put(directory_name("c"), data)
-    assert await directory(Index(store), "c") is None
+    assert await directory(Index(store, time.time), "c") is None
 
 
 async def test_too_large_a_directory_is_not_read(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "DIRECTORY", 300)
     schedule = Schedule()
     await keep(store, "c", world(*"abcdefghij"), schedule, anew=False)
-    assert await directory(Index(store), "c") is None
+    assert await directory(Index(store, time.time), "c") is None
     await store.put(directory_name("d"), b"{" + b" " * 300 + b"}")
     store.since()
-    assert await directory(Index(store), "d") is None
+    assert await directory(Index(store, time.time), "d") is None
     assert store.since() == {"list": 1}
     await keep(store, "c", world(*"abcdefghij"), again(schedule), anew=False)
     assert store.since() == {}, "it is told and written once"

@@ -1,10 +1,11 @@
 """A cluster that does not answer is left alone for a while that doubles, and asked for a sign of life first."""
 
+import json
 from typing import Any, cast
 
 import pytest
 
-from fluxless.engine.reach import FIRST_PAUSE, LONGEST_PAUSE, TOLERATED, ClusterAway, Reach
+from fluxless.engine.reach import FIRST_PAUSE, LONGEST_PAUSE, TOLERATED, Away, ClusterAway, Reach
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import Forbidden, Unreachable
 
@@ -86,3 +87,39 @@ async def test_an_answer_that_says_no_is_an_answer() -> None:
     for _ in range(TOLERATED + 1):
         await _fail(reach, remote, Forbidden("no"))
     reach.refuse_away("c")
+
+
+async def test_what_one_worker_has_found_out_holds_for_another() -> None:
+    clock, remote = Clock(), Remote()
+    one, another = Reach(clock), Reach(clock)
+    for _ in range(TOLERATED):
+        another.learn("c", one.known("c"))
+        await _fail(another, remote, Unreachable("no answer"))
+        kept = another.known("c")
+        assert kept is not None
+        one.learn("c", Away.from_json(json.loads(json.dumps(kept.to_json()))))
+    with pytest.raises(ClusterAway, match="It said last: no answer"):
+        one.refuse_away("c")
+    one.learn("c", None)
+    one.refuse_away("c")
+
+
+def test_no_pause_that_somebody_else_has_written_is_longer_than_ours() -> None:
+    clock = Clock()
+    reach = Reach(clock)
+    reach.learn("c", Away(5, clock.now + 10 * LONGEST_PAUSE, "poisoned"))
+    reach.refuse_away("c")
+    reach.learn("c", Away(5, clock.now + LONGEST_PAUSE, "ours"))
+    with pytest.raises(ClusterAway):
+        reach.refuse_away("c")
+
+
+async def test_failures_without_number_have_a_pause() -> None:
+    reach = Reach(Clock())
+    reach.learn("c", Away(2**53, 0.0, ""))
+    await _fail(reach, Remote(), Unreachable("x" * 10_000))
+    known = reach.known("c")
+    assert known is not None
+    assert len(known.why) < 1000
+    with pytest.raises(ClusterAway):
+        reach.refuse_away("c")

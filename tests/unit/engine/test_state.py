@@ -18,6 +18,7 @@ from fluxless.artifacts.directory import DirectoryStore
 from fluxless.engine.directory import Directory
 from fluxless.engine.directory import from_json as directory
 from fluxless.engine.metering import RETIRED, Meter
+from fluxless.engine.reach import Away
 from fluxless.engine.schedule import Entry, Schedule
 from fluxless.helm.memory import Memory as ReleaseMemory
 from fluxless.kept import Malformed
@@ -29,7 +30,9 @@ from fluxless.reconcile.world import Ref
 
 NAME = schedule_name("prod")
 SCHEDULE = Schedule(
-    {Ref("Kustomization", "apps", "web"): Entry(1, "r", "s", 10.0, 2, "b", "r", 5.0, True, "c")}, f'{"0" * 32} "0x1"'
+    {Ref("Kustomization", "apps", "web"): Entry(1, "r", "s", 10.0, 2, "b", "r", 5.0, True, "c")},
+    f'{"0" * 32} "0x1"',
+    Away(2, 3.0, "no answer"),
 )
 DIRECTORY = Directory({"k": [Ref("GitRepository", "apps", "web")]}, {"p": Ref("Receiver", "apps", "push")}, True)
 APPLIED = AppliedRecord("i", "r", ("web", "apps"), {"a_b__ConfigMap": Applied("v1", "d", "u", "m", True)}, {"x": "v1"})
@@ -112,6 +115,8 @@ def test_no_field_of_another_kind_is_taken(kind: str) -> None:
         {"version": 1, "entries": {"Kustomization/apps/web": [1, "", "", "soon", 0, "", "", 0.0, 0]}},
         {"version": 1, "entries": {"Kustomization/apps/web": {"generation": 1}}},
         {"version": 1, "entries": {}, "index": "0"},
+        {"version": 1, "entries": {}, "away": [1, 2.0]},
+        {"version": 1, "entries": {}, "away": [1, "soon", ""]},
         {"version": 1, "entries": {}, "index": "0" * 32 + " a\r\nb: c"},
     ],
 )
