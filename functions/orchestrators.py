@@ -1,7 +1,7 @@
-"""The durable loop of one cluster, and the retry of a webhook that found its cluster away (design, section 3).
+"""The durable loop of one cluster, and the retry of a webhook that found its cluster away.
 
 Orchestrators are replayed: they only yield, hold no graph and no manifests, and take every decision from an activity.
-They run on azure-functions-durable 1.x and 2.x.
+They run on azure-functions-durable 1.x and 2.x. Why one loop: docs/decisions/orchestration.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The clock: wakes every cluster and writes the heartbeat. No work is done in the timer itself (user-needs 2.2)."""
+"""The clock: wakes every cluster and writes the heartbeat. No work is done in the timer itself, where one
+run holds up the next.
+"""
 
 from __future__ import annotations
 

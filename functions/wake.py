@@ -1,6 +1,6 @@
 """Start the `sync` of a cluster, or wake it where it waits; and the heartbeat that shows that somebody does so.
 
-Timers on Flex Consumption can stop for good (user-needs 2.1): whoever calls the app also checks the heartbeat.
+Timers on Flex Consumption can stop for good: whoever calls the app also checks the heartbeat.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fluxless.functions")
 STUCK = 900.0
-"""Seconds without any movement of a running `sync` after which it is ended and started again (design, section 3)."""
+"""Seconds without any movement of a running `sync` after which it is ended and started again."""
 AT_ONCE = 16
 """Clusters that are woken at the same time."""
 NEWS_EVERY = 0.25

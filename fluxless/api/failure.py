@@ -1,7 +1,7 @@
 """Failures that a user can act on, and the one exception tree of the engine.
 
 Every room below `reconcile/` raises a subclass of `Problem`; errors of foreign libraries stop at the door of the room
-that uses the library. `reconcile/` turns problems into conditions, events and run records (design, section 6).
+that uses the library. `reconcile/` turns problems into conditions, events and run records.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What lives in one cluster, by one LIST per kind for everybody who asks in the same pass (design, section 5).
+"""What lives in one cluster, by one LIST per kind for everybody who asks in the same pass
+(docs/decisions/drift-by-ownership.md).
 
 The engine makes one census per cluster and hands it to all Kustomizations that it reconciles. It lists the objects that
 carry an owner label, in all namespaces; metadata only, unless somebody needs their status. It never writes.

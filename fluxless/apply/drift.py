@@ -1,4 +1,5 @@
-"""Which applied objects are no longer as we left them, without sending one of them (design, section 5).
+"""Which applied objects are no longer as we left them, without sending one of them
+(docs/decisions/drift-by-ownership.md).
 
 Used by `applier.py` to leave unchanged objects alone, and by callers that only report drift.
 """

@@ -1,4 +1,4 @@
-"""From an API server's refusal to a failure that a user can act on (KC-90, design section 6). Pure."""
+"""From an API server's refusal to a failure that a user can act on (KC-90). Pure."""
 
 from __future__ import annotations
 

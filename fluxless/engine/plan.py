@@ -1,4 +1,4 @@
-"""What to do now, decided from a world and a schedule (design, section 3). Pure: no clock, no I/O, table-tested.
+"""What to do now, decided from a world and a schedule. Pure: no clock, no I/O, table-tested.
 
 1. An object is *due* when its generation, its reconcile request, the artifact it consumes or a ConfigMap or Secret that
    it refers to has changed since it was last started, when its next look has come, or when nobody knows what became

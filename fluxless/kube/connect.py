@@ -268,7 +268,7 @@ def _authorization(connection: Connection) -> Callable[[], Awaitable[str]]:
 
 
 async def _connect_aks(name: str, resource_id: str, identity: Identity, *, judged: bool = False) -> Cluster:
-    """Ask ARM for the user kubeconfig, and put an Entra token in the place of its exec plugin (azure-facts C)."""
+    """Ask ARM for the user kubeconfig, and put an Entra token in place of its exec plugin, which cannot run here."""
     where = f"of AKS cluster {name!r}"
     text = await _user_kubeconfig(name, resource_id, identity)
     server, cluster, user = kubeconfig.sections(text, where)

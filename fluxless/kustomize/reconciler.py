@@ -98,7 +98,7 @@ async def recall(run: KustomizationRun) -> None:
 
 
 async def detect_drift(run: KustomizationRun) -> None:
-    """When the inputs are those of the last apply, look for objects that somebody else has changed (design 5)."""
+    """When the inputs are those of the last apply, look for objects that somebody else has changed."""
     record = run.memory.applied
     if record.inputs == run.inputs and not record.pending and not run.memory.floating:
         wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))

@@ -1,4 +1,4 @@
-"""What one step over one object came to: a small, frozen, JSON-able value for the schedule (design, section 3)."""
+"""What one step over one object came to: a small, frozen, JSON-able value for the schedule."""
 
 from __future__ import annotations
 

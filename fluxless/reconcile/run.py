@@ -75,7 +75,7 @@ class Run:
         return max(0.0, self.services.clock() - self.started)
 
     def progress(self, message: str) -> None:
-        """Say what the step is doing (CM-3). It is written only when the step lasts (design, section 4)."""
+        """Say what the step is doing (CM-3). It is written only when the step lasts: a quick one writes its end."""
         self.status.mark("Ready", "Unknown", "Progressing", IN_PROGRESS)
         self.status.mark("Reconciling", "True", "Progressing", message)
 

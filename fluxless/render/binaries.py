@@ -1,6 +1,7 @@
 """Where the Go binaries are: an app setting, the package's `bin` folder, the tools' cache, or PATH.
 
-The package may have lost its executable bits (azure-facts B), so a shipped binary is copied to the temp folder first.
+The package may have lost its executable bits, and its folder is read-only on Functions, so a shipped binary is copied
+to the temp folder first.
 """
 
 from __future__ import annotations

@@ -13,6 +13,10 @@ PLACES = ("fluxless", "functions", "tools", "tests", "docs", "infra", "README.md
 KINDS = {".bicep", ".go", ".json", ".md", ".py", ".sh", ".toml", ".ts", ".txt", ".yaml", ".yml"}
 ID = re.compile(r"(?<![\w.-])([A-Z]{2,4})-(\d+)(?:\.\.(\d+))?(?![\w])")
 ROW = re.compile(r'^\| <a id="([A-Z]+-\d+)"></a>\1 \| \S')
+POINTER = re.compile(
+    r"\bdesign,? (?:section )?\d|user-needs|azure-facts|real-host|flux-features|\breference/|(?<![\w/])style\.md"
+)
+"""How pages that a reader does not have were once referred to."""
 LINK = re.compile(r"flux-behaviour/([\w-]+\.md)#([\w-]+)")
 OTHERS = {"OAEP", "RFC", "SHA", "UTF"}
 """What looks like a prefix and is a standard: UTF-8, SHA-256."""
@@ -53,6 +57,16 @@ def test_every_id_has_one_row() -> None:
     assert {file: missing for file, missing in lost.items() if missing} == {}
 
 
+def test_nothing_points_to_pages_outside_the_repository() -> None:
+    lines = {
+        f"{file.relative_to(ROOT)}: {line}"
+        for file in _files()
+        for line in file.read_text().splitlines()
+        if POINTER.search(line)
+    }
+    assert lines == set()
+
+
 def test_every_link_to_a_row_leads_to_its_page() -> None:
     wrong = []
     for file in _files():
@@ -76,3 +90,10 @@ def test_every_link_to_a_row_leads_to_its_page() -> None:
 )
 def test_an_id_without_a_row_is_found(text: str, missing: list[str]) -> None:
     assert unknown(text, _rows()) == missing
+
+
+@pytest.mark.parametrize(
+    "text", ["(design, section 3)", "(KC-90, design section 6)", "(user-needs 2.1)", "(azure-facts C)"]
+)
+def test_a_pointer_outside_is_found(text: str) -> None:
+    assert POINTER.search(text)

@@ -1,4 +1,4 @@
-"""Each SDK is imported in one room (design, section 2): import-linter does not look into namespace packages."""
+"""Each SDK is imported in one room (docs/architecture.md): import-linter does not look into namespace packages."""
 
 import ast
 from collections.abc import Iterator

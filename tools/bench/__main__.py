@@ -1,7 +1,7 @@
 """`python -m tools.bench [--sizes 100,500,1000] [--only NAME,…]`; the names are those of ALL below, and `flux`.
 
 With FLUX_SOURCE_CONTROLLER and FLUX_KUSTOMIZE_CONTROLLER, `--only flux,create` measures Flux's own controllers first,
-and compares with that instead of the figures of the design. `sources` and `releases` measure Flux's source-controller,
+and compares with that instead of the figures in `single.py`. `sources` and `releases` measure Flux's source-controller,
 and with FLUX_HELM_CONTROLLER its helm-controller, first where they are given.
 """
 

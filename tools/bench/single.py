@@ -21,7 +21,7 @@ FLUX = {
     ("no-op", 500): (88.1, 14217),
     ("chain", 10): (271.7, 0),
 }
-"""Seconds and requests of Flux 2.9 (design, section 8)."""
+"""Seconds and requests of Flux 2.9, measured once for this project: what docs/benchmarks.md compares with."""
 SETTLED = 4.0
 """Seconds after which the controllers and the app have nothing more to do."""
 

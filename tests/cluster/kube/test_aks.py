@@ -1,5 +1,5 @@
 """An AKS cluster by resource id, with the real SDKs against stubs of the identity endpoint and of ARM that hand out the
-dev control plane (azure-facts C).
+dev control plane.
 """
 
 import base64

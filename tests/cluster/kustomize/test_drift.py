@@ -1,4 +1,4 @@
-"""Drift by ownership (design, section 5): changes behind the engine's back, by kubectl and by another apply manager."""
+"""Drift by ownership: changes behind the engine's back, by kubectl and by another apply manager."""
 
 import pytest
 

@@ -195,7 +195,7 @@ subjects:
   name: flux-team-a
   namespace: team-a
 """
-"""The tenant of `reference/flux-gitops-on-aks.md`."""
+"""A tenant as a published guide to GitOps on AKS sets it up."""
 
 
 async def test_the_example_as_it_stands(flux: Flux, repo: Repo) -> None:

@@ -1,4 +1,4 @@
-"""What is due, what is held, and in which batches it runs (design, section 3)."""
+"""What is due, what is held, and in which batches it runs."""
 
 from __future__ import annotations
 
