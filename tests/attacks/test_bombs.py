@@ -66,10 +66,10 @@ async def test_a_folder_that_holds_itself_again_and_again_is_refused(repo: Repo)
     tree = repo.git("rev-parse", "HEAD^{tree}").strip()
     for _ in range(20):
         tree = _tree(repo, *(f"040000 tree {tree}\td{number}" for number in range(10)))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(GitProblem, match="more than 500000 files and folders"):
         await _read(repo, _push(repo, tree))
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 async def test_folders_without_end_are_refused(repo: Repo) -> None:
@@ -86,10 +86,10 @@ async def test_a_blob_that_is_named_over_and_over_is_refused_before_it_is_read(r
     blob = repo.git("rev-parse", "HEAD:a.yaml").strip()
     folder = _tree(repo, *(f"100644 blob {blob}\tf{number}" for number in range(200)))
     tree = _tree(repo, *(f"040000 tree {folder}\td{number}" for number in range(200)))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(GitProblem, match="files of more than 1024 MiB"):
         await _read(repo, _push(repo, tree))
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def _extended(name: bytes, kind: bytes, size: int) -> Iterator[bytes]:

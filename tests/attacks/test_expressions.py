@@ -63,10 +63,10 @@ COSTLY = {
 @pytest.mark.parametrize("case", COSTLY)
 def test_an_expression_that_costs_too_much_is_refused_before_it_begins(case: str) -> None:
     found = expression(COSTLY[case], "dep")
-    began = time.monotonic()
+    began = time.thread_time()
     with within(5), pytest.raises(Problem, match="too long for so much data"):
         found.holds({"dep": {"list": list(range(500)), "text": LONG}})
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 SEARCHED = "[" + ",".join("0" * 100) + "].all(i, !dep.metadata.annotations.x.contains('aaaaaaaaab'))"

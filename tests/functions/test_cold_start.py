@@ -9,9 +9,9 @@ from tools.places import ROOT
 PROBE = """
 import json, sys, time
 before = set(sys.modules)
-began = time.perf_counter()
+began = time.process_time()
 import function_app
-seconds = time.perf_counter() - began
+seconds = time.process_time() - began
 roots = sorted({name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)
 ours = sorted(name for name in sys.modules if name.startswith(("fluxless", "functions")))
 print(json.dumps({"seconds": seconds, "roots": roots, "ours": ours}))
@@ -28,7 +28,7 @@ def _probe(code: str) -> dict[str, object]:
     return found
 
 
-def test_importing_the_app_takes_less_than_a_second() -> None:
+def test_importing_the_app_takes_less_than_a_second_of_cpu() -> None:
     times = sorted(float(str(_probe(PROBE)["seconds"])) for _ in range(3))
     assert times[0] < 1.0
 

@@ -1,4 +1,4 @@
-"""A bound of time for work that an attack would make endless."""
+"""A bound of processor time for work that an attack would make endless: it is the same on a busy machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ class StillBusy(Exception):
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """End what the main thread does after so many seconds. Python's `re` looks for signals now and then."""
+    """End what the main thread does when the process has computed for so many seconds. Python's `re` looks for signals
+    now and then.
+    """
 
     def stop(*_: object) -> None:
         raise StillBusy(f"busy for more than {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

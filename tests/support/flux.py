@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -135,8 +136,10 @@ class Flux:
 
     # -- time -------------------------------------------------------------------------------------------------------
 
-    async def run(self, limit: float = 30.0, patience: float = 5.0) -> int:
-        """Plan and reconcile until nothing is due within `patience` seconds; the number of plans."""
+    async def run(
+        self, limit: float = 30.0, patience: float = 5.0, enough: Callable[[], Awaitable[bool]] | None = None
+    ) -> int:
+        """Plan and reconcile until nothing is due within `patience` seconds, or it is `enough`; the number of plans."""
         plans = 0
         finished: dict[str, list[list[Any]]] = {}
         async with asyncio.timeout(limit):
@@ -144,6 +147,8 @@ class Flux:
                 steps = await self.engine.plan(self.name, [], finished)
                 plans += 1
                 finished = {}
+                if enough is not None and await enough():
+                    return plans
                 if steps.batches:
                     outcomes = await asyncio.gather(*(self.engine.reconcile(self.name, b) for b in steps.batches))
                     finished = dict(zip(steps.batches, outcomes, strict=True))
@@ -151,6 +156,18 @@ class Flux:
                     return plans
                 else:
                     await asyncio.sleep(steps.wake_after)
+
+    async def run_until(self, holds: Callable[[], Awaitable[bool]], times: int = 3, limit: float = 60.0) -> None:
+        """Plan and reconcile until it was seen to hold so many times: of what waits, that it goes on waiting."""
+        seen = 0
+
+        async def enough() -> bool:
+            nonlocal seen
+            seen += await holds()
+            return seen == times
+
+        await self.run(limit, limit, enough)
+        assert seen == times
 
     async def check(self) -> None:
         """The invariants of every status in the namespace."""

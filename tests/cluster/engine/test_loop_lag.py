@@ -28,6 +28,9 @@ async def test_a_blocking_phase_is_named(
     repo.push({"a.yaml": config_map("a")})
     await flux.source(repo)
     await flux.kustomization("web")
+    await flux.run(patience=5)  # what is done for the first time takes longer
+    repo.push({"a.yaml": config_map("a", "2")})
+    await flux.request("GitRepository", "repo")
     loop_lag._untold.clear()
     stop = loop_lag.watch()
     try:

@@ -33,8 +33,11 @@ async def test_a_dependent_waits_until_its_dependency_is_healthy(flux: Flux, rep
     await flux.source(repo)
     await flux.kustomization("a", path="a", wait=True, timeout="1m")
     await flux.kustomization("b", path="b", dependsOn=[{"name": "a"}])
-    with pytest.raises(TimeoutError):
-        await flux.run(limit=5)
+
+    async def waits() -> bool:
+        return ready(await flux.ks("b")) == ("False", "DependencyNotReady")
+
+    await flux.run_until(waits)
     assert await flux.value("b") is None
     b = await flux.ks("b")
     assert ready(b) == ("False", "DependencyNotReady")

@@ -17,6 +17,7 @@ from fluxless.render.binaries import PROGRAM, binary
 from tests.attacks.test_sops_addresses import document, vault
 from tests.support.charts import packed
 from tests.support.command import BINARIES
+from tests.support.hosted import until
 from tests.support.repositories import config_map
 from tools.places import ROOT
 
@@ -104,12 +105,15 @@ async def test_children_end_with_the_worker(tmp_path: Path, by: signal.Signals) 
         env={name: os.environ[name] for name in ("PATH", *BINARIES)},
     )
     found: dict[tuple[str, str], psutil.Process] = {}
+
+    async def none_is_alive() -> bool:
+        return not any(map(_alive, found.values()))
+
     try:
         found = await _started(worker.pid)
         worker.send_signal(by)
         assert await worker.wait() == -by
-        await asyncio.sleep(1.0)
-        assert {role for role, process in found.items() if _alive(process)} == set()
+        await until(none_is_alive, "them to end", 5.0)
     finally:
         for process in found.values():
             with contextlib.suppress(psutil.NoSuchProcess):
