@@ -91,7 +91,7 @@ def patches() -> Schema:
 
 
 def kube_config() -> Schema:
-    """Another cluster (CM-15, CM-16)."""
+    """How another cluster is reached: exactly one of a Secret (CM-15) and a ConfigMap (CM-16)."""
     return record(
         {
             "configMapRef": reference("ConfigMap that describes the cluster."),
@@ -108,7 +108,7 @@ def kube_config() -> Schema:
 
 
 def inventory() -> Schema:
-    """`status.inventory` (KC-43, HR-44)."""
+    """`status.inventory`: the ids of the objects that were applied, with their API versions (KC-43, HR-44)."""
     ids = record(
         {"id": text("<namespace>_<name>_<group>_<kind>"), "v": text("API version within the group.")},
         required=("id", "v"),

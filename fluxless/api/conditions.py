@@ -10,7 +10,7 @@ from fluxless.api.timestamps import format_timestamp
 Status = Literal["True", "False", "Unknown"]
 Condition = dict[str, Any]
 MESSAGE_LIMIT = 20000
-"""Characters of a message (KC-50)."""
+"""Characters of a condition's message; what is longer is cut, as in Flux (KC-50)."""
 _ABNORMAL = {"Reconciling": "Stalled", "Stalled": "Reconciling"}
 _ORDER = {"Stalled": 0, "Reconciling": 1, "Ready": 2}
 

@@ -1,4 +1,4 @@
-"""Reasons of conditions and events (CM-2, KC-46, SC rows): Flux's own words, so that alerts and greps still work."""
+"""Reasons of conditions and events (CM-2, KC-46, SC-2): Flux's own words, so that alerts and greps still work."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HEALTH_CHECK_FAILED = "HealthCheckFailed"
 """Applied objects did not become ready."""
 
 ARTIFACT_IN_STORAGE = "ArtifactInStorage"
-"""The condition type of sources whose artifact is stored (SC rows)."""
+"""The condition type of sources whose artifact is stored (SC-1)."""
 FETCH_FAILED = "FetchFailed"
 """The condition type of sources that cannot be fetched."""
 STORAGE_OPERATION_FAILED = "StorageOperationFailed"

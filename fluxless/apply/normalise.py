@@ -111,7 +111,7 @@ def _malformed(obj: KubeObject, origin: str) -> Failure | None:
 
 
 def _encrypted(obj: KubeObject, origin: str) -> Failure | None:
-    """KC-77: a SOPS-encrypted Secret must never reach the cluster."""
+    """The failure of a Secret that SOPS has encrypted, which must never reach the cluster (KC-77); else None."""
     if (obj["apiVersion"], obj["kind"]) != ("v1", "Secret") or "sops" not in obj:
         return None
     if annotations_of(obj).get("kustomize.toolkit.fluxcd.io/decrypt", "").lower() == "disabled":

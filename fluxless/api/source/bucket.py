@@ -1,4 +1,4 @@
-"""Bucket (BK-1..8, BK-20)."""
+"""What users write in a Bucket, and its status (BK-1..8, BK-20)."""
 
 from __future__ import annotations
 

@@ -40,12 +40,12 @@ def timeout(**limits: str) -> Schema:
 
 
 def suspend() -> Schema:
-    """CM-8."""
+    """The switch that stops reconciliation (CM-8)."""
     return flag("Do nothing while this is true.")
 
 
 def ignore() -> Schema:
-    """SC-11."""
+    """The patterns of `spec.ignore`, which replace the default exclusions (SC-11)."""
     return text("Patterns of files to leave out of the artifact, in the format of .gitignore.")
 
 
@@ -55,13 +55,13 @@ def secret(says: str) -> Schema:
 
 
 def access_from() -> Schema:
-    """SC-12."""
+    """The selectors of `accessFrom`, accepted and forgotten as in Flux (SC-12)."""
     selectors = listing(record({"matchLabels": mapping()}))
     return record({"namespaceSelectors": selectors}, "Has no meaning any more.", required=("namespaceSelectors",))
 
 
 def verify(*, root: bool) -> Schema:
-    """OR-5, CH-5; `root` for a trusted root of one's own (OR-6)."""
+    """Whose signature is asked for (OR-5, CH-5); `root` says whether a trusted root may be named (OR-6)."""
     fields = {
         "matchOIDCIdentity": OIDC_IDENTITIES,
         "provider": text("Who made the signature.", default="cosign", enum=["cosign", "notation"]),

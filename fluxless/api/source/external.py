@@ -1,4 +1,4 @@
-"""ExternalArtifact (EA-1, EA-2) and ArtifactGenerator (AG-1..8)."""
+"""The spec and status of an ExternalArtifact (EA-1, EA-2) and of an ArtifactGenerator (AG-1..8)."""
 
 from __future__ import annotations
 

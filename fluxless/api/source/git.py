@@ -1,4 +1,4 @@
-"""GitRepository (GR-1..13, GR-20)."""
+"""What users write in a GitRepository, and its status (GR-1..13, GR-20)."""
 
 from __future__ import annotations
 

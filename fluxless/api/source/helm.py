@@ -1,4 +1,4 @@
-"""HelmRepository and HelmChart (HRP-1..8, HRP-20, CH-1..6, CH-20)."""
+"""What users write in a HelmRepository and a HelmChart, and their statuses (HRP-1..8, HRP-20, CH-1..6, CH-20)."""
 
 from __future__ import annotations
 

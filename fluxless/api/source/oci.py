@@ -1,4 +1,4 @@
-"""OCIRepository (OR-1..8, OR-20)."""
+"""What users write in an OCIRepository, and its status (OR-1..8, OR-20)."""
 
 from __future__ import annotations
 
