@@ -21,7 +21,7 @@ from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 
 DEFAULT_TIMEOUT = 60.0
-"""Seconds (GR-2, OR-8, BK-8)."""
+"""Seconds that one operation on a remote may take where `spec.timeout` says nothing (GR-2, OR-8, BK-8)."""
 DEFAULT_INTERVAL = 60.0
 """Seconds; only a HelmRepository may have none (HRP-3)."""
 KEPT = 2
@@ -145,11 +145,11 @@ class SourceController:
         return Outcome(State.READY, pause, reasons.SUCCEEDED, run.artifact.get("revision", ""))
 
     def retry_after(self, run: Any) -> float | None:
-        """CM-28: backoff."""
+        """None: failures are tried again with exponential backoff (CM-28)."""
         return None
 
     def event_metadata(self, run: Any) -> dict[str, str]:
-        """CM-20."""
+        """Revision and digest of the artifact, for its events (CM-20)."""
         return {"revision": run.artifact.get("revision", ""), "digest": run.artifact.get("digest", "")}
 
 

@@ -68,7 +68,7 @@ class BucketRun(SourceRun):
             yield found
 
     async def _azure(self, data: Mapping[str, bytes], stack: contextlib.AsyncExitStack) -> Objects:
-        """AZ-10: of the Secret an identity, the account's key or a signature; else the app's identity."""
+        """A container of Azure, by an identity, key or SAS of the Secret, else by the app's identity (AZ-10)."""
         from fluxless.auth.identity import of_secret
         from fluxless.bucket.azure import AzureContainer, with_sas
 
@@ -119,7 +119,7 @@ class BucketRun(SourceRun):
         )
 
     async def _ldap(self) -> tuple[str, str, str, Tls] | None:
-        """BK-6."""
+        """Endpoint, user, password and TLS of the service that gives temporary credentials; None without one (BK-6)."""
         sts: dict[str, Any] = self.spec.get("sts") or {}
         if not sts:
             return None
@@ -135,7 +135,7 @@ class BucketRun(SourceRun):
 
 
 class BucketController(SourceController):
-    """`phases` is the design."""
+    """Lists the bucket, and keeps what is in it as an artifact when the listing has changed."""
 
     reason = reasons.BUCKET_OPERATION_FAILED
 
@@ -166,7 +166,10 @@ async def reconcile_artifact(run: BucketRun) -> Outcome | None:
 
 
 async def _list(run: BucketRun, objects: Objects, folder: Path) -> None:
-    """BK-21, BK-22: the root's `.sourceignore` and `spec.ignore` decide, and there are no defaults."""
+    """List what the root's `.sourceignore` and `spec.ignore` leave in, and make the revision of it (BK-21, BK-22).
+
+    Nothing is left out by default.
+    """
     index = await objects.index(str(run.spec.get("prefix") or ""))
     lines: list[str] = []
     if await objects.fetch(FILE, folder / FILE) is not None:
@@ -180,7 +183,7 @@ async def _list(run: BucketRun, objects: Objects, folder: Path) -> None:
 
 
 def _revision(index: Mapping[str, str]) -> str:
-    """BK-21."""
+    """The digest of the sorted lines of keys and etags: the same listing has the same revision (BK-21)."""
     text = "".join(f"{key} {index[key]}\n" for key in sorted(index))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

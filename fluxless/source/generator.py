@@ -57,7 +57,7 @@ class ArtifactGeneratorRun(Run):
 
 
 class ArtifactGeneratorController:
-    """`phases` is the design."""
+    """Copies files of its sources into artifacts, and keeps an ExternalArtifact for each."""
 
     reason = reasons.BUILD_FAILED
 
@@ -72,22 +72,24 @@ class ArtifactGeneratorController:
         return Outcome(State.GONE)
 
     def succeed(self, run: ArtifactGeneratorRun) -> Outcome:
-        """AG-6."""
+        """Ready tells how many artifacts there are; the next look comes in an hour (AG-6, AG-8)."""
         text = f"reconciliation succeeded, generated {len(run.inventory)} artifact(s)"
         run.status.mark("Ready", "True", reasons.SUCCEEDED, text)
         return Outcome(State.READY, jittered(INTERVAL, f"{run.ref}"), reasons.SUCCEEDED)
 
     def retry_after(self, run: ArtifactGeneratorRun) -> float | None:
-        """CM-28: backoff."""
+        """None: failures are tried again with exponential backoff (CM-28)."""
         return None
 
     def event_metadata(self, run: ArtifactGeneratorRun) -> dict[str, str]:
-        """CM-20."""
+        """Nothing: a generator has no revision of its own (CM-20)."""
         return {}
 
 
 async def check_spec(run: ArtifactGeneratorRun) -> Outcome | None:
-    """AG-8. Stalled AccessDenied, ValidationFailed; or nothing, where the annotation says so."""
+    """Refuse blocked namespaces, and aliases and names that contradict each other (AG-8). Stalled AccessDenied,
+    ValidationFailed. Ends the step where the annotation switches the generator off.
+    """
     if (run.obj["metadata"].get("annotations") or {}).get(CONTROL, "").lower() == "disabled":
         run.status.unmark("Reconciling", "Stalled")
         run.status.mark("Ready", "Unknown", "ReconciliationDisabled", "Reconciliation is disabled")

@@ -66,7 +66,7 @@ class GitRepositoryRun(SourceRun):
 
 
 class GitRepositoryController(SourceController):
-    """`phases` is the design."""
+    """Asks the remote for the commit, and fetches, verifies and stores it when it is another one."""
 
     reason = reasons.GIT_OPERATION_FAILED
 

@@ -52,11 +52,11 @@ class Build:
 
     @property
     def reason(self) -> str:
-        """CH-22."""
+        """The reason of conditions and of the event (CH-22)."""
         return PACKAGED if self.packaged else PULLED
 
     def summary(self) -> str:
-        """CH-22."""
+        """What was done, with version and values files, in Flux's words (CH-22)."""
         verb = "packaged" if self.packaged else "pulled"
         files = f" and merged values files [{' '.join(self.merged)}]" if self.merged else ""
         return f"{verb} '{self.name}' chart with version '{self.version}'{files}"
@@ -100,7 +100,7 @@ class HelmChartRun(SourceRun):
 
 
 class HelmChartController(SourceController):
-    """`phases` is the design."""
+    """Finds the chart in its source, builds it where it has to be built, and keeps it as an artifact."""
 
     reason = PULL
     failures = (reasons.FETCH_FAILED, "BuildFailed", reasons.STORAGE_OPERATION_FAILED)
@@ -111,11 +111,11 @@ class HelmChartController(SourceController):
         return PHASES
 
     def in_storage(self, run: HelmChartRun) -> str:
-        """CH-22."""
+        """The message of ArtifactInStorage and Ready: how the chart was made (CH-22)."""
         return run.build.summary() if run.build else ""
 
     def stored_reason(self, run: HelmChartRun) -> str:
-        """CH-22."""
+        """Whether the chart was pulled or packaged (CH-22)."""
         return run.build.reason if run.build else PULLED
 
 
@@ -225,7 +225,7 @@ def _load(tree: Path, path: str, shown: str) -> Chart:
 
 
 def _short(kind: str, revision: str) -> str:
-    """CH-21: the first twelve digits of the commit, or of the bucket's digest."""
+    """What goes into a chart's version: the first twelve digits of the commit, or of the bucket's digest (CH-21)."""
     return revision.rpartition(":")[2][:12] if kind in {"GitRepository", "Bucket"} else revision
 
 
@@ -253,7 +253,7 @@ def _values(tree: Path, path: str) -> dict[str, Any] | ChartProblem | None:
 
 
 def _merge(run: HelmChartRun, made: Chart, values: dict[str, dict[str, Any] | ChartProblem | None]) -> None:
-    """CH-4."""
+    """Merge the values files in order, in the place of the chart's values (CH-4). Stalled ValuesFilesError."""
     used: list[str] = []
     for path in run.values_files:
         found = values[path]

@@ -78,7 +78,7 @@ class Origin:
         raise ChartProblem(words, "push it with `helm push`")
 
     async def verify(self, run: SourceRun, found: Found, chart: str, told: str) -> None:
-        """CH-5. Raises `Transient` with SourceVerified=False."""
+        """Look at the signatures of the chart's manifest (CH-5). Raises `Transient` with SourceVerified=False."""
         from fluxless.source.oci_verify import verify
 
         async with self._registry(chart) as registry:

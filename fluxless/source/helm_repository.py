@@ -139,7 +139,7 @@ def _public(url: str) -> str:
 
 
 class HelmRepositoryController(SourceController):
-    """`phases` is the design."""
+    """Downloads the index, and keeps it as an artifact when it is another one."""
 
     reason = reasons.FAILED
 

@@ -69,7 +69,7 @@ class OCIRepositoryRun(SourceRun):
 
 
 class OCIRepositoryController(SourceController):
-    """`phases` is the design."""
+    """Finds the digest, looks at signatures, and keeps the layer as an artifact when it is another one."""
 
     reason = reasons.OCI_PULL_FAILED
 
@@ -99,7 +99,9 @@ async def reconcile_artifact(run: OCIRepositoryRun) -> Outcome | None:
 
 
 async def _resolve(run: OCIRepositoryRun, registry: Registry) -> None:
-    """OR-2, OR-21. FetchFailed ReadOperationFailed, OCIArtifactPullFailed."""
+    """Set digest and revision of what `spec.ref` means (OR-2, OR-21). FetchFailed ReadOperationFailed,
+    OCIArtifactPullFailed.
+    """
     ref: dict[str, Any] = run.spec.get("ref") or {}
     try:
         if ref.get("digest"):
@@ -138,7 +140,7 @@ async def _by_semver(run: OCIRepositoryRun, registry: Registry, ref: dict[str, A
 
 
 async def _verify(run: OCIRepositoryRun, registry: Registry) -> None:
-    """OR-5, OR-6, at the times of OR-23."""
+    """Look at the signatures (OR-5, OR-6) of a new revision or generation, and after a failure (OR-23)."""
     if not run.spec.get("verify"):
         run.status.unmark(reasons.SOURCE_VERIFIED)
         return
@@ -171,7 +173,9 @@ async def _fetch(run: OCIRepositoryRun, registry: Registry) -> None:
 
 
 def _select(run: OCIRepositoryRun, manifest: Manifest) -> Descriptor:
-    """OR-3. FetchFailed OCIArtifactLayerOperationFailed."""
+    """The layer that `spec.layerSelector` means, the first by default (OR-3). FetchFailed
+    OCIArtifactLayerOperationFailed.
+    """
     wanted = str(run.layer.get("mediaType") or "")
     for layer in manifest.layers:
         if not wanted or layer.media_type == wanted:
@@ -199,7 +203,7 @@ async def _pack(run: OCIRepositoryRun, layer: Descriptor, archive: Path, folder:
 
 
 def _told(run: OCIRepositoryRun, manifest: Manifest) -> str:
-    """OR-22."""
+    """The event's text, with the origin that the manifest's annotations name (OR-22)."""
     text = f"stored artifact with revision '{run.revision}' from '{run.url}'"
     source, revision = manifest.annotations.get(media.SOURCE, ""), manifest.annotations.get(media.REVISION, "")
     if source and revision:
