@@ -50,7 +50,7 @@ def _exponential(first: float, last: float, count: int) -> tuple[float, ...]:
 
 
 SECONDS = _exponential(0.01, 1800, 10)
-"""Flux's buckets of MT-1."""
+"""Flux's buckets for the duration of steps, in seconds (MT-1)."""
 QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BYTES = (100.0, 1e3, 1e4, 1e5, 1e6)
 OBJECT = ("cluster", "kind", "name", "namespace")

@@ -63,7 +63,7 @@ async def act(run: HelmReleaseRun, action: Action) -> None:
 
 
 async def _test(run: HelmReleaseRun) -> None:
-    """HR-75: a failure counts for the action that made the release, unless the spec says that it decides nothing."""
+    """Run the chart's tests. A failure counts for what made the release, unless the spec ignores it (HR-75)."""
     run.progress(f"Running 'test' action with timeout of {format_duration(run.timeout('test'))}")
     problem: Problem | None = None
     try:
@@ -140,7 +140,7 @@ async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
 
 
 async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before: int) -> None:
-    """HR-64: it counts when Helm has written a record of it."""
+    """Note a failed action, which counts when Helm has written a record of it (HR-64)."""
     await _look_again(run, gone=True)
     words = problem.failures[0].message + await of_hooks(run, run.last)
     if run.last is not None and run.last.pending:  # helm was killed, or gave up over its own record

@@ -22,7 +22,7 @@ from fluxless.render.helm import helm
 
 
 async def install(run: HelmReleaseRun) -> None:
-    """HR-14..18."""
+    """Install the chart, its definitions first, with the flags that `spec.install` asks for (HR-14..18)."""
     said = run.action_spec("install")
     await _definitions(run, "install")
     flags = ["--skip-crds", *_common(run, "install")]
@@ -33,7 +33,7 @@ async def install(run: HelmReleaseRun) -> None:
 
 
 async def upgrade(run: HelmReleaseRun) -> None:
-    """HR-15..17, HR-21, HR-22."""
+    """Upgrade the release, definitions first, with the flags that `spec.upgrade` asks for (HR-15..17, HR-21, HR-22)."""
     said = run.action_spec("upgrade")
     await _definitions(run, "upgrade")
     flags = [*_common(run, "upgrade"), f"--history-max={run.spec.get('maxHistory', MAX_HISTORY)}"]
@@ -45,7 +45,7 @@ async def upgrade(run: HelmReleaseRun) -> None:
 
 
 async def rollback(run: HelmReleaseRun, version: int) -> None:
-    """HR-26, HR-76."""
+    """Go back to this version of the release, with the flags that `spec.rollback` asks for (HR-26, HR-76)."""
     said = run.action_spec("rollback")
     flags = ["--no-hooks"] if said.get("disableHooks") else []
     flags += ["--cleanup-on-fail"] if said.get("cleanupOnFail") else []
@@ -58,7 +58,7 @@ async def rollback(run: HelmReleaseRun, version: int) -> None:
 
 
 async def uninstall(run: HelmReleaseRun, name: str, namespace: str, records: str) -> None:
-    """HR-27, of this release with its records there; what is gone already is fine."""
+    """Uninstall the release of this name, whose records are in that namespace (HR-27); one that is gone is fine."""
     said = run.action_spec("uninstall")
     flags = ["--ignore-not-found", f"--cascade={said.get('deletionPropagation') or 'background'}"]
     flags += ["--no-hooks"] if said.get("disableHooks") else []
@@ -70,7 +70,7 @@ async def uninstall(run: HelmReleaseRun, name: str, namespace: str, records: str
 
 
 async def test(run: HelmReleaseRun) -> None:
-    """HR-25: the chart's tests, those that the filters select."""
+    """Run the chart's tests that the filters select (HR-25)."""
     chosen = run.action_spec("test").get("filters") or []
     flags = [f"--filter={'!' if one.get('exclude') else ''}name={one['name']}" for one in chosen]
     async with _here(run) as server:
@@ -110,7 +110,9 @@ def _common(run: HelmReleaseRun, action: str) -> list[str]:
 
 
 def _side(run: HelmReleaseRun, said: object) -> list[str]:
-    """HR-22: as before unless the spec says otherwise; fields that others have taken are taken back, as in Flux."""
+    """Flags for server-side apply: as before unless the spec says otherwise (HR-22). Fields that others have taken are
+    taken back, as in Flux.
+    """
     before = bool(run.records) and run.records[0].on_server
     on_server = said == "enabled" or (said != "disabled" and before)
     return ["--server-side=true", "--force-conflicts"] if on_server else ["--server-side=false"]
@@ -121,7 +123,7 @@ def _limit(run: HelmReleaseRun, action: str) -> str:
 
 
 async def _definitions(run: HelmReleaseRun, action: str) -> None:
-    """HR-15: the definitions in `crds/`, before everything else. Raises `Problem`."""
+    """Apply the definitions in `crds/` as the policy says, before everything else (HR-15). Raises `Problem`."""
     said = run.action_spec(action)
     policy = str(said.get("crds") or ("Skip" if said.get("skipCRDs") else "Create"))
     if policy == "Skip" or run.chart is None:

@@ -23,7 +23,7 @@ def exhausted(run: HelmReleaseRun) -> Outcome:
 
 
 def no_target(run: HelmReleaseRun) -> Outcome:
-    """HR-76: there was no good release before the one that failed."""
+    """The outcome where no good release came before the one that failed (HR-76)."""
     step = "correct the chart or the values, or set upgrade.remediation.strategy to uninstall"
     text = (
         f"Failed to perform remediation: missing target release for rollback: cannot remediate failed release — {step}"

@@ -11,8 +11,8 @@ from fluxless.reconcile.events import Event
 
 
 async def leave_old_target(run: HelmReleaseRun) -> None:
-    """HR-63, HR-24: a release that was elsewhere, had another name or was of another chart goes before the new one
-    comes.
+    """Uninstall a release that was elsewhere, had another name or was of another chart, before the new one comes
+    (HR-63, HR-24).
     """
     last = run.history[0] if run.history else None
     if last is not None:

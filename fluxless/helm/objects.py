@@ -48,7 +48,7 @@ def definitions_of(chart: Chart) -> list[KubeObject]:
 
 
 def inventory_of(run: HelmReleaseRun, objects: list[KubeObject], *, defined: bool = True) -> Inventory:
-    """HR-44."""
+    """What `status.inventory` holds: these objects and, where asked for, the definitions of the chart (HR-44)."""
     more = definitions_of(run.chart) if defined and run.chart is not None else []
     return {object_id(obj): version_of(obj["apiVersion"]) for obj in (*objects, *more)}
 

@@ -28,7 +28,7 @@ from fluxless.reconcile.waiting import wait_for_others
 
 
 class HelmReleaseController:
-    """`phases` is the design."""
+    """Finds chart and values, compares them with what is installed, and acts until nothing is left to do."""
 
     reason = "ReconcileError"
 
@@ -36,7 +36,7 @@ class HelmReleaseController:
         self.phases = PHASES
 
     async def finalize(self, run: HelmReleaseRun) -> Outcome:
-        """HR-77."""
+        """Uninstall the release, unless it is suspended, was never made, or its account is gone (HR-77)."""
         await recall(run)
         released = run.history or run.memory.made
         if not run.spec.get("suspend") and released and await account_exists(run):
@@ -56,11 +56,11 @@ class HelmReleaseController:
         return Outcome(OutcomeState.READY, after, str(released.get("reason") or ""), run.revision)
 
     def retry_after(self, run: HelmReleaseRun) -> float | None:
-        """CM-28: backoff, unless the spec says when (HR-19)."""
+        """Seconds of the strategy RetryOnFailure (HR-19), else None: exponential backoff (CM-28)."""
         return retry_interval(run.spec, run.status.fields)
 
     def event_metadata(self, run: HelmReleaseRun) -> dict[str, str]:
-        """HR-54."""
+        """The chart's version, for its events (HR-54)."""
         return run.revisions
 
 

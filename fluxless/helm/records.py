@@ -13,7 +13,7 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.errors import ApiProblem, TooManyRequests, Unreachable
 
 MAX_HISTORY = 5
-"""HR-10."""
+"""Records of a release that Helm keeps where `spec.maxHistory` says nothing (HR-10)."""
 MAX_AGE = 10.0
 """Seconds that a list may be old."""
 NONE = "none"

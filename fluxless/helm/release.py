@@ -77,7 +77,7 @@ class Release:
         return f"{self.namespace}/{self.name}.v{self.version}"
 
     def digest(self, oci_digest: str = "") -> str:
-        """That of a snapshot (HR-67)."""
+        """The digest that a snapshot of this release has in `status.history` (HR-67)."""
         top = _members(self.text)
         hooks = [raw for raw in _items(top.get("hooks", "[]")) if not _TESTS & set(json.loads(raw).get("events") or [])]
         info = _members(top.get("info", "{}"))

@@ -59,7 +59,7 @@ async def release(run: HelmReleaseRun) -> Outcome | None:
 
 
 def _forget_failures(run: HelmReleaseRun) -> None:
-    """HR-64: what is new, or a request, begins to count from zero."""
+    """Begin to count failures from zero where something is new, or where it is asked for (HR-64)."""
     known, config = run.status.fields, digest(run.values)
     same = known.get("lastAttemptedGeneration") == run.generation
     same = same and known.get("lastAttemptedRevision") == run.revision
@@ -185,7 +185,7 @@ def _interrupted_install(run: HelmReleaseRun) -> bool:
 
 
 def _by_spec(run: HelmReleaseRun, found: Found) -> Found:
-    """HR-61: another way to render counts while the generation is new."""
+    """The state, where another way to render counts as well while the generation is new (HR-61)."""
     if found.state is State.IN_SYNC and run.status.fields.get("observedGeneration") != run.generation:
         for field, value in observed(run.spec).items():
             if (run.status.fields.get(field) or None) != value:

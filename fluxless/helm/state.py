@@ -64,7 +64,7 @@ class Found:
 
 
 def determine(last: Release | None, wanted: Wanted, history: list[dict[str, Any]]) -> Found:
-    """HR-60..62. `last` is Helm's newest record, `history` that of the status, newest first."""
+    """How the release stands (HR-60..62). `last` is Helm's newest record; `history` the status', newest first."""
     if last is None:
         return Found(State.ABSENT, "no release in storage for object")
     if last.pending:
@@ -181,7 +181,7 @@ def retry_interval(spec: Mapping[str, Any], status: Mapping[str, Any]) -> float 
 def next_action(
     found: Found, spec: Mapping[str, Any], status: Mapping[str, Any], *, force: bool, ignore_tests: bool = False
 ) -> Action | None:
-    """HR-60, HR-65; None when there is nothing to do. Raises `Exhausted`, `NoTarget`."""
+    """What is to be done (HR-60, HR-65); None for nothing. Raises `Exhausted`, `NoTarget`."""
     if found.state is State.IN_SYNC:
         return Action.UPGRADE if force else None
     if found.state is State.LOCKED:

@@ -46,7 +46,7 @@ async def finalize(run: KustomizationRun) -> Outcome:
 
 
 def _deletes(run: KustomizationRun) -> bool:
-    """KC-92: a suspended Kustomization leaves everything alone."""
+    """Whether the policy deletes the objects; a suspended Kustomization leaves everything alone (KC-92)."""
     if run.spec.get("suspend"):
         return False
     policy = run.spec.get("deletionPolicy") or "MirrorPrune"

@@ -106,7 +106,7 @@ async def _failed(run: KustomizationRun, text: str, details: list[Failure]) -> T
 
 
 def _tell_passed(run: KustomizationRun, seconds: float) -> None:
-    """KC-95: said when it becomes healthy, or after a new revision has changed something."""
+    """Mark Healthy, and tell of it when it becomes so or after a new revision has changed something (KC-95)."""
     first = not conditions.is_true(run.obj, "Healthy")
     text = f"Health check passed in {format_duration(round(max(0.0, seconds), 3))}"
     changed = run.applied is not None and run.applied.changed

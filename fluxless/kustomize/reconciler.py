@@ -42,7 +42,7 @@ MOVING_INTERVAL = 15.0
 
 
 class KustomizationController:
-    """`PHASES` is the design; each phase says which conditions it may set."""
+    """Goes through `PHASES`, from the source to the health of what was applied."""
 
     reason = reasons.RECONCILIATION_FAILED
 
@@ -50,7 +50,7 @@ class KustomizationController:
         self.phases = PHASES
 
     async def finalize(self, run: KustomizationRun) -> Outcome:
-        """KC-92."""
+        """Do with the objects what the deletion policy says (KC-92)."""
         return await finalize(run)
 
     def succeed(self, run: KustomizationRun) -> Outcome:
@@ -79,11 +79,11 @@ class KustomizationController:
         return outcome
 
     def retry_after(self, run: KustomizationRun) -> float | None:
-        """CM-28: the retry interval, without backoff."""
+        """Seconds of the retry interval, always the same (CM-28)."""
         return run.retry_interval
 
     def event_metadata(self, run: KustomizationRun) -> dict[str, str]:
-        """CM-20."""
+        """The revisions of the artifact, for its events (CM-20)."""
         return run.revisions
 
 

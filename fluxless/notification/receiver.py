@@ -31,7 +31,7 @@ class ReceiverRun(Run):
 
 
 class ReceiverController:
-    """`phases` is the design."""
+    """Checks the expressions of a receiver, and makes its path of the token."""
 
     reason = reasons.FAILED
 
@@ -45,18 +45,18 @@ class ReceiverController:
         return Outcome(State.GONE)
 
     def succeed(self, run: ReceiverRun) -> Outcome:
-        """RC-11."""
+        """Write the path into the status, and Ready with it (RC-11)."""
         run.status.set(webhookPath=run.path)
         run.status.mark("Ready", "True", reasons.SUCCEEDED, f"Receiver initialized for path: {run.path}")
         pause = jittered(seconds(run.spec, "interval", DEFAULT_INTERVAL), f"{run.ref}")
         return Outcome(State.READY, pause, reasons.SUCCEEDED)
 
     def retry_after(self, run: ReceiverRun) -> float | None:
-        """CM-28: backoff."""
+        """None: failures are tried again with exponential backoff (CM-28)."""
         return None
 
     def event_metadata(self, run: ReceiverRun) -> dict[str, str]:
-        """CM-20."""
+        """Nothing: a receiver has no revision (CM-20)."""
         return {}
 
 
@@ -66,7 +66,7 @@ def variables_of(kind: str) -> tuple[str, ...]:
 
 
 def path_of(token: str, name: str, namespace: str) -> str:
-    """RC-10."""
+    """Flux's path of a receiver, which nobody can guess without its token (RC-10)."""
     return PATH + hashlib.sha256(f"{token}{name}{namespace}".encode()).hexdigest()
 
 

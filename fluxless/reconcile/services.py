@@ -32,7 +32,7 @@ class Settings:
     sops_age_secret: str = ""
     """Flux's `--sops-age-secret`, as `namespace/name`: age identities for every Kustomization."""
     object_level_identity: bool = False
-    """Flux's gate `ObjectLevelWorkloadIdentity` (CM-17)."""
+    """Flux's gate `ObjectLevelWorkloadIdentity`: objects may act as the identity of a service account (CM-17)."""
     custom_stage_kinds: tuple[tuple[str, str], ...] = ()
     """Flux's `--custom-apply-stage-kinds`, as (group, kind): applied before the rest (KC-78)."""
     report_drift: bool = False

@@ -98,7 +98,9 @@ async def chosen_cluster(run: TargetRun, wanted: Mapping[str, Any]) -> Brought |
 
 
 async def _from_secret(run: TargetRun, name: str, key: str) -> Brought:
-    """CM-15; a kubeconfig that runs programs is refused, and one that skips the check of certificates is overruled."""
+    """The cluster of a kubeconfig in a Secret (CM-15). One that runs programs is refused, and one that skips the check
+    of certificates is overruled.
+    """
     data = await run.survey.references(run.cluster).secret(run.ref.namespace, name)
     if data is None:
         raise _missing(run, f"Secret {run.ref.namespace}/{name} not found")
@@ -109,7 +111,7 @@ async def _from_secret(run: TargetRun, name: str, key: str) -> Brought:
 
 
 async def _from_config_map(run: TargetRun, name: str, data: Mapping[str, str]) -> Minted | Named:
-    """CM-16: no secret anywhere; an identity in Entra, or a token of a service account."""
+    """The cluster that a ConfigMap describes (CM-16), opened by an identity in Entra or a service account."""
     label, provider = f"{run.cluster.name}/{run.ref.namespace}/{name}", data.get("provider", "")
     account = data.get("serviceAccountName") or run.services.settings.default_kubeconfig_service_account
     if provider == "azure":
