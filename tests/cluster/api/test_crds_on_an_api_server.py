@@ -131,7 +131,7 @@ async def test_what_flux_refuses_is_refused(room: Room, case: str) -> None:
 
 @pytest.mark.parametrize("version", ["v1beta2", "v1beta1"])
 async def test_fields_that_mean_nothing_any_more_are_accepted_and_forgotten(room: Room, version: str) -> None:
-    """GR-13, KC-30."""
+    """The API server takes them in every version and does not store them (GR-13, KC-30)."""
     access = {"namespaceSelectors": [{"matchLabels": {"team": "a"}}]}
     git = await room.create("GitRepository", {"gitImplementation": "libgit2", "accessFrom": access}, version)
     assert git["spec"] == MINIMAL["GitRepository"] | {"timeout": "60s"}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cluster
 async def test_a_failed_install_is_undone_and_tried_again_as_often_as_it_may(
     flux: Flux, repository: ChartServer
 ) -> None:
-    """HR-20, HR-64."""
+    """Once with one retry; then it is Stalled until something changes, and counts from zero (HR-20, HR-64)."""
     await put_release(flux, "named", values={"name": "Not_A_Name"}, install={"remediation": {"retries": 1}})
     await flux.run(patience=5)
     found = await the_release(flux)
@@ -31,7 +31,7 @@ async def test_a_failed_install_is_undone_and_tried_again_as_often_as_it_may(
 
 
 async def test_a_failed_upgrade_is_rolled_back(flux: Flux, repository: ChartServer) -> None:
-    """HR-23, HR-76."""
+    """The last failure as well, where the spec says so (HR-23, HR-76)."""
     await put_release(flux, "named")
     await flux.run(patience=5)
     await put_release(
@@ -121,7 +121,7 @@ metadata:
 
 
 async def test_the_tests_of_a_chart_decide(flux: Flux, charts: ChartServer) -> None:
-    """HR-25, HR-75, HR-23."""
+    """They run once and stand in the history; a failure is remediated unless it is ignored (HR-25, HR-75, HR-23)."""
     values = "one: first\ntwo: second\n"
     files = {"templates/one.yaml": TEST % "one", "templates/two.yaml": TEST % "two", "values.yaml": values}
     charts.add("tested", "1.0.0", packed("tested", "1.0.0", CHART | files))

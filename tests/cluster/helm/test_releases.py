@@ -64,7 +64,7 @@ async def test_a_chart_is_released_upgraded_and_uninstalled(flux: Flux, charts: 
 
 
 async def test_objects_say_whose_they_are(flux: Flux, repository: ChartServer) -> None:
-    """HR-30, HR-73, HR-74."""
+    """By labels of the release and of `commonMetadata`, with helm-controller as field manager (HR-30, HR-73, HR-74)."""
     await put_release(flux, "web", commonMetadata={"labels": {"team": "a"}, "annotations": {"note": "b"}})
     await flux.run(patience=5)
     assert ready(await the_release(flux))[0] == "True"

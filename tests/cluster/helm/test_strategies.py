@@ -10,7 +10,7 @@ pytestmark = pytest.mark.cluster
 
 
 async def test_a_failure_is_tried_again_instead_of_undone(flux: Flux, repository: ChartServer) -> None:
-    """HR-19."""
+    """With RetryOnFailure, after its interval; an upgrade goes over the failed install (HR-19)."""
     strategy = {"name": "RetryOnFailure", "retryInterval": "2s"}
     await put_release(flux, "named", values={"name": "Not_A_Name"}, install={"strategy": strategy})
     await flux.run(patience=1)
@@ -29,7 +29,7 @@ async def test_a_failure_is_tried_again_instead_of_undone(flux: Flux, repository
 
 
 async def test_a_chart_of_another_name_may_take_the_place(flux: Flux, repository: ChartServer) -> None:
-    """HR-24."""
+    """With InPlaceUpdate it is an upgrade, and the old chart's objects go (HR-24)."""
     await put_release(flux, "web")
     await flux.run(patience=5)
     await put_release(flux, "named", upgrade={"chartNameChangeStrategy": "InPlaceUpdate"})
@@ -58,7 +58,7 @@ data:
 async def test_hooks_are_rendered_with_the_others_apart_or_not_at_all(
     flux: Flux, charts: ChartServer, strategy: str | None, labelled: bool, patched: bool
 ) -> None:
-    """HR-32."""
+    """As `postRenderStrategy` says (HR-32)."""
     charts.add("hooked", "1.0.0", packed("hooked", "1.0.0", CHART | {"templates/hook.yaml": HOOK}))
     await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
     patch = "- op: add\n  path: /data/patched\n  value: 'yes'\n"
@@ -148,7 +148,7 @@ async def test_a_slow_pace_after_the_last_retry(flux: Flux, repository: ChartSer
 
 
 async def test_there_may_be_nothing_to_roll_back_to(flux: Flux, repository: ChartServer) -> None:
-    """HR-76."""
+    """Then the release is Stalled, until other values make an upgrade (HR-76)."""
     await put_release(flux, "named", values={"name": "Not_A_Name"})
     await flux.run(patience=5)
     remediation = {"retries": 1}

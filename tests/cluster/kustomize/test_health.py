@@ -130,7 +130,7 @@ async def test_expressions_of_the_user_decide_for_their_kinds(flux: Flux, repo: 
 async def test_a_job_that_is_gone_after_it_has_finished_is_ready_and_not_run_again_while_others_are_awaited(
     flux: Flux, repo: Repo
 ) -> None:
-    """KC-94."""
+    """Kubernetes deletes a Job with `ttlSecondsAfterFinished` itself (KC-94)."""
     ttl = "spec:\n  ttlSecondsAfterFinished: 0\n"
     repo.push({"job.yaml": (JOB % "false").replace("spec:\n", ttl, 1), "web.yaml": deployment("web", fails=True)})
     await flux.source(repo)

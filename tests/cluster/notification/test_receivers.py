@@ -60,7 +60,7 @@ async def sources(flux: Flux) -> AsyncIterator[Flux]:
 
 
 async def test_the_path_is_fluxs(sources: Flux) -> None:
-    """RC-10, RC-11."""
+    """It is made of token, name and namespace, and anew when the token changes (RC-10, RC-11)."""
     await _receiver(sources, "push")
     await sources.run()
     wanted = hashlib.sha256(f"{TOKEN}push{sources.namespace}".encode()).hexdigest()
@@ -105,7 +105,7 @@ async def test_what_is_wrong_with_a_receiver(sources: Flux) -> None:
 
 
 async def test_a_webhook_requests_what_the_receiver_names(sources: Flux) -> None:
-    """RC-4, RC-12."""
+    """By name, or by labels; each webhook anew (RC-4, RC-12)."""
     await _receiver(sources, "one")
     by_label = [{"kind": "GitRepository", "name": "*", "matchLabels": {"team": "b"}}]
     await _receiver(sources, "labels", resources=by_label)
@@ -122,7 +122,7 @@ async def test_a_webhook_requests_what_the_receiver_names(sources: Flux) -> None
 
 
 async def test_answers(sources: Flux) -> None:
-    """RC-13."""
+    """The status code says what is wrong, and a suspended receiver is away (RC-13)."""
     await _receiver(sources, "good")
     await _receiver(sources, "suspended")
     await _receiver(sources, "gone", resources=[{"kind": "GitRepository", "name": "*"}])
@@ -175,7 +175,7 @@ async def test_every_type_with_a_secret_lets_its_sender_in(sources: Flux) -> Non
 
 
 async def test_filters_choose(sources: Flux) -> None:
-    """RC-5, RC-6."""
+    """By object and body: the receiver's filter, that of an entry, and both (RC-5, RC-6)."""
     everything = {"kind": "GitRepository", "name": "*", "matchLabels": {}}
     await _receiver(sources, "top", resources=[everything], resourceFilter="res.metadata.name == req.repo")
     both = [everything | {"filter": "res.kind == 'GitRepository' && req.tag.startsWith('v')"}]
@@ -197,7 +197,7 @@ async def test_filters_choose(sources: Flux) -> None:
 
 
 async def test_tokens_of_an_issuer(sources: Flux) -> None:
-    """RT-3, RC-8."""
+    """The issuer's keys, the audience, and all validations have to fit (RT-3, RC-8)."""
     issuer = Issuer()
     url = await issuer.start()
     try:
@@ -247,7 +247,7 @@ async def test_tokens_of_an_issuer(sources: Flux) -> None:
 
 
 async def test_tokens_of_google(sources: Flux, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RT-9."""
+    """Address and audience of the token have to be those of the Secret (RT-9)."""
     issuer = Issuer()
     url = await issuer.start()
     monkeypatch.setattr(oidc, "GOOGLE", url)

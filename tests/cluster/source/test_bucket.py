@@ -129,7 +129,7 @@ async def test_objects_are_stored_and_applied(flux: Flux, s3: S3, tmp_path: Path
 
 @pytest.mark.usefixtures("keys")
 async def test_prefix_and_ignore(flux: Flux, s3: S3, tmp_path: Path) -> None:
-    """BK-3, BK-22."""
+    """Nothing is left out by default; `spec.ignore` has the last word (BK-3, BK-22)."""
     await s3.write({"x/a.yaml": "a", "x/b.md": "b", "x/y/c.yaml": "c", "z.yaml": "z", ".sourceignore": "*.md\n"})
     await _bucket(flux, s3, "all")
     await _bucket(flux, s3, "prefix", prefix="x/")
@@ -183,7 +183,7 @@ async def test_what_is_wrong_is_named(flux: Flux, s3: S3) -> None:
 
 @pytest.mark.usefixtures("keys")
 async def test_a_proxy_and_certificates(flux: Flux, s3: S3, tmp_path: Path) -> None:
-    """BK-7."""
+    """By the Secrets of `proxySecretRef` and `certSecretRef` (BK-7)."""
     await s3.write({"a.yaml": "a"})
     async with proxy("http", "me", "pass") as (address, running):
         await flux.secret("proxy", {"address": address, "username": "me", "password": "pass"})
@@ -236,7 +236,7 @@ async def blobs(azurite: str) -> AsyncIterator[Blobs]:
 
 
 async def test_a_container_by_key_and_by_signature(flux: Flux, blobs: Blobs, tmp_path: Path) -> None:
-    """AZ-10, BK-23."""
+    """Both see the same revision; wrong Secrets are named (AZ-10, BK-23)."""
     for key in ("deploy/a.yaml", "b.md"):
         await blobs.client.upload_blob(key, config_map("a").encode())
     await flux.secret("key", {"accountKey": KEY})

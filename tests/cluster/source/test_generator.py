@@ -157,7 +157,7 @@ WRONG: dict[str, tuple[tuple[tuple[str, str] | Obj, ...], str]] = {
 
 
 async def test_copies_are_those_of_cp(flux: Flux, repo: Repo, tmp_path: Path) -> None:
-    """AG-3."""
+    """A table of copies, and one of those that cannot be made (AG-3)."""
     repo.push({"a.yaml": "a: 1\n", "b.yaml": "b: 1\n", "d/f.yaml": "f", "d/e/g.md": "g", "list.yml": "- 1\n"})
     (repo.work / "c.tgz").write_bytes(packed("c", "1.0.0"))
     repo.push({})
@@ -176,7 +176,7 @@ async def test_copies_are_those_of_cp(flux: Flux, repo: Repo, tmp_path: Path) ->
 
 
 async def test_a_pattern_makes_one_for_each_folder(flux: Flux, repo: Repo, tmp_path: Path) -> None:
-    """AG-4, AG-5."""
+    """With the captures in its name and `commonMetadata` on it; wrong patterns are named (AG-4, AG-5)."""
     repo.push({"apps/Web/dev/a.yaml": "w", "apps/api/dev/a.yaml": "d", "apps/api/prod/a.yaml": "p", "other/x/a": "x"})
     await flux.source(repo)
     output = _artifact("{app}-{env}", ("@git/apps/{app}/{env}/**", "@artifact/"))
@@ -233,7 +233,7 @@ async def test_what_is_wrong_is_named(flux: Flux, repo: Repo) -> None:
 
 
 async def test_a_generator_that_is_switched_off(flux: Flux, repo: Repo) -> None:
-    """AG-8."""
+    """By its annotation (AG-8)."""
     repo.push({"a.yaml": "a"})
     await flux.source(repo)
     body = {
@@ -259,7 +259,7 @@ async def test_a_generator_that_is_switched_off(flux: Flux, repo: Repo) -> None:
 async def test_artifacts_of_others_are_fetched_where_that_is_allowed(
     flux: Flux, images: Images, tmp_path: Path
 ) -> None:
-    """EA-1."""
+    """Only what has the digest that the status says (EA-1)."""
     archive = tarball({"a.yaml": config_map("a", "1")})
     good = f"sha256:{hashlib.sha256(archive).hexdigest()}"
 

@@ -136,7 +136,7 @@ async def test_an_index_that_is_none(flux: Flux, charts: ChartServer, index: str
 
 
 async def test_a_repository_of_type_oci_is_left_alone(flux: Flux, images: Images) -> None:
-    """HRP-2."""
+    """It has no status and no finalizer (HRP-2)."""
     await _repository(flux, images.url, type="oci")
     await flux.run()
     found = await flux.source_of(REPOSITORY)
@@ -222,7 +222,7 @@ async def test_what_is_wrong_with_a_chart(flux: Flux, charts: ChartServer) -> No
 
 
 async def test_credentials_go_to_the_index_host_only_unless_told(flux: Flux, tmp_path: Path) -> None:
-    """HRP-6."""
+    """An index may name charts anywhere (HRP-6)."""
     index, other = ChartServer("me", "pass"), ChartServer()
     await index.start()
     await other.start()
@@ -242,7 +242,7 @@ async def test_credentials_go_to_the_index_host_only_unless_told(flux: Flux, tmp
 
 
 async def test_values_files_are_merged(flux: Flux, charts: ChartServer, tmp_path: Path) -> None:
-    """CH-4, CH-21."""
+    """In order, missing ones left out; the version says that they were (CH-4, CH-21)."""
     files = {"prod.yaml": "a: 5\nb: {d: 4}\n", "list.yaml": "a: [1]\n"}
     charts.add("web", "1.0.0", packed("web", "1.0.0", files))
     await _repository(flux, charts.url)
@@ -291,7 +291,7 @@ async def test_charts_of_a_registry(flux: Flux, images: Images, tmp_path: Path) 
 
 
 async def test_charts_of_a_registry_with_users_and_signatures(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """HRP-4, CH-5."""
+    """The Secret in either form; a chart that is not signed is refused (HRP-4, CH-5)."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
@@ -372,7 +372,7 @@ async def test_a_folder_is_packed(flux: Flux, repo: Repo, tmp_path: Path) -> Non
 async def test_dependencies_are_built(
     flux: Flux, repo: Repo, charts: ChartServer, images: Images, git_server: GitServer, tmp_path: Path
 ) -> None:
-    """CH-24."""
+    """From indexes, registries and folders, with the credentials of the namespace's repositories (CH-24)."""
     closed = ChartServer("me", "pass")
     await closed.start()
     closed.add("private", "1.0.0")

@@ -32,7 +32,7 @@ ISSUER, SUBJECT = "https://issuer.example.org", "https://ci.example.org/team/app
 
 
 async def test_signatures_with_a_key(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """OR-5, OR-23."""
+    """Of three kinds of keys, as a tag and as a bundle; unsigned and wrong ones are refused (OR-5, OR-23)."""
     curve, edwards = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
     numbers = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     keys: dict[str, Any] = {"curve": curve, "edwards": edwards, "numbers": numbers}
@@ -248,7 +248,7 @@ async def test_signatures_of_notation(flux: Flux, images: Images, tmp_path: Path
 
 
 async def test_a_chart_signed_by_notation(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """CH-5."""
+    """The unsigned one is refused (CH-5)."""
     notary = Notary(tmp_path, "notary")
     below = Images(images.repository.host, f"{images.repository.path}/web")
     notary.sign(below, await push_chart(images, tmp_path, "web", "1.0.0"))

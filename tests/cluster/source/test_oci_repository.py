@@ -80,7 +80,7 @@ async def test_nothing_new_is_not_written(flux: Flux, images: Images, tmp_path: 
 
 
 async def test_every_reference_by_its_precedence(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """OR-2."""
+    """Digest before semver before tag, `latest` by default; the filter chooses first (OR-2)."""
     digests = {
         tag: await images.push(tmp_path, {"a": tag}, tag)
         for tag in ("latest", "1.0.0", "1.1.0", "1.2.0-rc.1", "2.0.0", "1.3.0-dev", "1.4")
@@ -135,7 +135,7 @@ async def test_what_is_wrong_is_named(flux: Flux, images: Images, tmp_path: Path
 
 
 async def test_a_layer_is_chosen_extracted_or_copied(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """OR-3."""
+    """By media type, else the first; a copy stays as it is (OR-3)."""
     chart = tarball({"app/Chart.yaml": "name: app"})
     await images.layers("v1", [("text/plain", b"hello", {}), (media.HELM_CHART, chart, {})])
     await flux.oci(images, "extracted", ref={"tag": "v1"}, layerSelector={"mediaType": media.HELM_CHART})
@@ -154,7 +154,7 @@ async def test_a_layer_is_chosen_extracted_or_copied(flux: Flux, images: Images,
 
 
 async def test_links_owners_and_ignored_files_stay_out(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """SC-9..11."""
+    """Any rules replace the default exclusions (SC-9..11)."""
     files = {"a.yaml": "a", "b.png": "b", "x/c.yaml": "c", "x/.sourceignore": "d.yaml\n", "x/d.yaml": "d"}
     await images.push(tmp_path, tarball(files, links={"l.yaml": "a.yaml"}, owner=1000))
     await images.push(tmp_path, {"a.yaml": "a", "b.png": "b"}, "plain")
@@ -178,7 +178,7 @@ async def test_an_archive_that_is_clean_is_kept_as_it_is(flux: Flux, images: Ima
 
 
 async def test_a_blob_that_is_damaged_in_the_store_is_made_again(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """SC-8."""
+    """And one that is gone (SC-8)."""
     await images.push(tmp_path, {"a.yaml": "a"})
     await flux.oci(images)
     await flux.run()
@@ -194,7 +194,7 @@ async def test_a_blob_that_is_damaged_in_the_store_is_made_again(flux: Flux, ima
 
 
 async def test_old_artifacts_go_and_all_go_with_the_object(flux: Flux, images: Images, tmp_path: Path) -> None:
-    """SC-7."""
+    """Two are kept (SC-7)."""
     await flux.oci(images)
     for number in range(4):
         await images.push(tmp_path, {"a.yaml": str(number)})
@@ -220,7 +220,7 @@ def guarded(workshop: Path) -> Iterator[str]:
 
 
 async def test_users_by_secret_and_by_service_account(flux: Flux, guarded: str, tmp_path: Path) -> None:
-    """OR-4."""
+    """In the forms that a docker configuration has; what is missing or wrong is named (OR-4)."""
     private = Images(guarded, f"test/{uuid4().hex[:8]}", Credentials(USER, PASSWORD))
     await private.push(tmp_path, {"a.yaml": "a"})
     docker = "kubernetes.io/dockerconfigjson"
@@ -335,7 +335,7 @@ async def test_acr_by_managed_identity(
 async def test_identity_of_a_service_account_needs_its_gate(
     flux: Flux, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AZ-2."""
+    """The refusal names the app setting (AZ-2)."""
     metadata = {"name": "workload", "namespace": flux.namespace}
     await flux.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, manager="user")
     monkeypatch.setenv("FLUXLESS_ACR_SUFFIXES", "127.0.0.1")
@@ -347,7 +347,7 @@ async def test_identity_of_a_service_account_needs_its_gate(
 
 
 async def test_tls_with_certificates_of_ones_own(flux: Flux, tmp_path: Path) -> None:
-    """OR-7."""
+    """A CA and a client certificate, by their new and old names (OR-7)."""
     authority = Authority(tmp_path)
     server, client = authority.issue("server"), authority.issue("client")
     for name, data in (("ca", authority.certificate), ("crt", server[0]), ("key", server[1])):

@@ -309,7 +309,7 @@ def test_entries_of_objects_that_are_gone_are_forgotten() -> None:
 
 
 def test_what_the_selector_leaves_to_others_is_read_and_not_worked_on() -> None:
-    """CM-13."""
+    """Each shard starts its own objects only (CM-13)."""
     shard = kustomization("b", "a")
     shard["metadata"]["labels"] = {"sharding.fluxcd.io/key": "shard1"}
     found = world(source(), kustomization("a"), shard)
