@@ -29,7 +29,7 @@ GONE = 2.0
 
 
 async def make_chart(run: HelmReleaseRun) -> None:
-    """The HelmChart of `spec.chart`, as it is wanted (HR-70). Ready=False HelmChartSyncErr."""
+    """Keep the HelmChart of `spec.chart` as it is wanted (HR-70). Ready=False SourceNotReady when it is new."""
     template = run.spec.get("chart")
     ref = chart_of(run.obj)
     if not template or ref is None:

@@ -67,6 +67,13 @@ def test_nothing_points_to_pages_outside_the_repository() -> None:
     assert lines == set()
 
 
+def test_the_index_has_a_page_for_every_prefix() -> None:
+    lines = (PAGES / "README.md").read_text().splitlines()
+    listed = {prefix for line in lines if "](" in line for prefix in re.findall(r"^\| ([A-Z, ]+) \|", line)}
+    prefixes = {prefix for entry in listed for prefix in entry.split(", ")}
+    assert prefixes == {row.partition("-")[0] for row in _rows()}
+
+
 def test_every_link_to_a_row_leads_to_its_page() -> None:
     wrong = []
     for file in _files():
