@@ -84,6 +84,7 @@ FETCH_BYTES = _limit("FETCH_BYTES", 512 * MIB, "bytes", "received for a commit a
 FETCH_SECONDS = _limit("FETCH_SECONDS", 600, "seconds", "the same, whatever the object's timeout says")
 SUBMODULES = _limit("SUBMODULES", 100, "submodules", "a commit, those in submodules as well")
 SUBMODULE_DEPTH = _limit("SUBMODULE_DEPTH", 8, "levels", "submodules in submodules")
+GIT_MEMORY = _limit("GIT_MEMORY", GIB, "bytes", "address space of a process that fetches and reads a commit")
 GIT_OBJECT = _limit("GIT_OBJECT", 16 * MIB, "bytes", "a commit, a tag or a folder's entry list")
 TREE_ENTRIES = _limit("TREE_ENTRIES", 500_000, "entries", "files and folders of a commit, each time they are named")
 TREE_DEPTH = _limit("TREE_DEPTH", 100, "levels", "folders in folders of a commit or an archive")

@@ -1,6 +1,6 @@
-"""One commit of a remote as a tree of files, without a checkout: the only import of pygit2.
+"""One commit of a remote as a tree of files, without a checkout.
 
-`libgit2` fetches with depth 1 into a bare repository in a temporary folder, in a thread, through a relay.
+`libgit2` fetches with depth 1 into a bare repository in a temporary folder, in a process of its own, through a relay.
 """
 
 from __future__ import annotations
@@ -13,26 +13,21 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from fluxless.fair_slots import FairSlots
-from fluxless.git import relay, ssh, submodules
+from fluxless.git import objects, relay, ssh, submodules
 from fluxless.git.auth import Auth
-from fluxless.git.errors import GitProblem, ReferenceNotFound, RemoteUnavailable, public
-from fluxless.git.signature import Signed, split
-from fluxless.git.tree import Tree, small_object
-from fluxless.limits import FETCH_BYTES, FETCH_SECONDS, FETCH_SLOTS, SUBMODULE_DEPTH, SUBMODULES
+from fluxless.git.errors import GitProblem, RemoteUnavailable, public
+from fluxless.git.objects import Contents, Objects
+from fluxless.git.signature import Signed
+from fluxless.git.tree import Tree
+from fluxless.limits import FETCH_SECONDS, FETCH_SLOTS, SUBMODULE_DEPTH, SUBMODULES
 
 T = TypeVar("T")
-OBJECT_CACHE = 32 * 1024 * 1024
-"""Bytes of decoded objects that libgit2 keeps."""
-# Threads of their own: the relay that feeds a fetch needs a free one of the event loop's, to look up names.
+# Threads of their own: whoever works over a checkout may wait in them for a relay, which needs a free one of the event
+# loop's, to look up names.
 _threads = ThreadPoolExecutor(FETCH_SLOTS, thread_name_prefix="git")
-_slots = FairSlots(FETCH_SLOTS)
-DEPTHS = (1, 50, 0)
-"""How deep to look for a commit that is no tip: 0 is all of the history."""
 
 
 @dataclass(slots=True)
@@ -77,25 +72,8 @@ class Checkout:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work over a checkout in the threads of this room. Raises `GitProblem` for objects that are missing
-    or are none of Git's: a remote sends what it likes.
-    """
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: _understood(work))
-
-
-def _understood(work: Callable[[], T]) -> T:
-    import pygit2
-
-    try:
-        return work()
-    except (
-        pygit2.GitError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:  # an object that is missing, or of another kind
-        words = " ".join(str(error).split())[:200]
-        raise GitProblem(f"the remote has sent a broken commit: {words}", "run `git fsck` on the repository") from error
+    """Run blocking work over a checkout in the threads of this room. Raises `GitProblem`."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
 @contextlib.asynccontextmanager
@@ -108,13 +86,13 @@ async def fetched(
     server does not allow that, all branches. Raises `GitProblem`. It takes no longer than `FETCH_SECONDS`.
     """
     timeout = min(timeout, FETCH_SECONDS)
-    async with _slots.taken(), contextlib.AsyncExitStack() as stack:
+    async with objects.opened() as process, contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(timeout + 5):
                 budget = _Budget(time.monotonic() + timeout)
-                found = await _fetch(stack, url, auth, ref, commit, budget, advertised)
+                found = await _fetch(stack, process, url, auth, ref, commit, budget, advertised)
                 if recurse:
-                    await _descend(stack, found.tree, url, auth, budget, depth=1)
+                    await _descend(stack, process, found.tree, url, auth, budget, depth=1)
         except TimeoutError:
             raise RemoteUnavailable(url, f"not fetched within {timeout:.0f} s", "raise spec.timeout") from None
         yield found
@@ -122,6 +100,7 @@ async def fetched(
 
 async def _fetch(
     stack: contextlib.AsyncExitStack,
+    process: Objects,
     url: str,
     auth: Auth,
     ref: str,
@@ -136,15 +115,41 @@ async def _fetch(
     else:
         through = relay.relay(url, auth, timeout=budget.left(), advertised=advertised)
     async with through as door:
-        work = _Fetch(folder, door.url, public(url), budget)
         try:
-            return await in_thread(lambda: work.run(ref, commit))
+            found = await process.fetch(
+                folder,
+                door.url,
+                public(url),
+                ref=ref,
+                commit=commit,
+                received=budget.received,
+                timeout=budget.left(),
+            )
         except GitProblem as problem:
             raise door.problem or problem from problem
+    budget.received = found["received"]
+    identifier, message, author, moment, *signed = found["commit"]
+    known = Commit(identifier, message, author, moment, _signed(*signed))
+    tag = None
+    if found["tag"]:
+        identifier, name, *signed = found["tag"]
+        tag = Tag(identifier, name, _signed(*signed))
+    return Checkout(known, tag, Tree(Contents(process, folder, public(url)), found["entries"], public(url)))
+
+
+def _signed(signature: str, payload: str) -> Signed:
+    return Signed(signature.encode("latin-1"), payload.encode("latin-1"))
 
 
 async def _descend(
-    stack: contextlib.AsyncExitStack, tree: Tree, url: str, auth: Auth, budget: _Budget, *, depth: int
+    stack: contextlib.AsyncExitStack,
+    process: Objects,
+    tree: Tree,
+    url: str,
+    auth: Auth,
+    budget: _Budget,
+    *,
+    depth: int,
 ) -> None:
     """Put the files of submodules into the tree (GR-10)."""
     if not tree.submodules:
@@ -163,104 +168,10 @@ async def _descend(
         theirs = known[path]
         seen = auth.for_submodule(url, theirs)
         try:
-            inner = await _fetch(stack, theirs, seen, "", commit, budget)
+            inner = await _fetch(stack, process, theirs, seen, "", commit, budget)
         except GitProblem as problem:
             raise GitProblem(
                 f"submodule '{path}': {problem.failures[0].message}", problem.failures[0].next_step, problem.cls
             ) from problem
-        await _descend(stack, inner.tree, theirs, seen, budget, depth=depth + 1)
+        await _descend(stack, process, inner.tree, theirs, seen, budget, depth=depth + 1)
         await in_thread(lambda path=path, inner=inner: tree.mount(path, inner.tree))  # type: ignore[misc]
-
-
-@cache
-def _settle() -> None:
-    import pygit2
-
-    pygit2.settings.cache_max_size(OBJECT_CACHE)
-
-
-class _Fetch:
-    """The blocking part."""
-
-    def __init__(self, folder: Path, door: str, shown: str, budget: _Budget) -> None:
-        self._folder = folder
-        self._door = door
-        self._shown = shown
-        self._budget = budget
-        self._before = budget.received
-
-    def run(self, ref: str, commit: str) -> Checkout:
-        import pygit2
-
-        _settle()
-        repository = pygit2.init_repository(str(self._folder), bare=True)
-        found = self._get(repository, ref, commit)
-        try:
-            known = Commit(
-                str(found.id),
-                found.message,
-                found.author.name,
-                found.commit_time,
-                Signed(*(part or b"" for part in found.gpg_signature)),
-            )
-            tag = self._tag(repository, ref)
-        except (ValueError, AttributeError, TypeError, LookupError) as error:  # no author, no text, no tag
-            words = f"commit '{found.id}' of '{self._shown}' is malformed"
-            raise GitProblem(words, "run `git fsck` on the repository") from error
-        return Checkout(known, tag, Tree(repository, found.tree, self._shown))
-
-    def _tag(self, repository: Any, ref: str) -> Tag | None:
-        import pygit2
-
-        tip = repository.references.get("refs/fluxless/tip") if ref.startswith("refs/tags/") else None
-        target = small_object(repository, tip.target, self._shown) if tip is not None else None
-        if not isinstance(target, pygit2.Tag):
-            return None
-        return Tag(str(target.id), target.name or "", split(bytes(target.read_raw())))
-
-    def _get(self, repository: Any, ref: str, commit: str) -> Any:
-        import pygit2
-
-        attempts = [(f"+{ref}:refs/fluxless/tip", depth) for depth in DEPTHS] if ref else []
-        attempts += [(f"+{commit}:refs/fluxless/tip", 1), ("+refs/heads/*:refs/fluxless/heads/*", 0)] if not ref else []
-        said = ""
-        for spec, depth in attempts:
-            try:
-                self._fetch(repository, spec, depth)
-            except pygit2.GitError as error:
-                said = str(error).replace(self._door, self._shown)
-                if ref:
-                    break
-                continue
-            if commit in repository:
-                return small_object(repository, pygit2.Oid(hex=commit), self._shown).peel(pygit2.Commit)
-        if said and ref:
-            raise RemoteUnavailable(self._shown, said)
-        step = "correct spec.ref: the commit must be reachable from a branch"
-        raise ReferenceNotFound(f"commit '{commit}' not found in '{self._shown}'", step)
-
-    def _fetch(self, repository: Any, spec: str, depth: int) -> None:
-        import pygit2
-
-        stopped: list[GitProblem] = []
-
-        class Callbacks(pygit2.RemoteCallbacks):
-            def transfer_progress(callbacks, stats: Any) -> None:  # noqa: N805
-                if time.monotonic() > self._budget.deadline:
-                    stopped.append(RemoteUnavailable(self._shown, "not fetched in time", "raise spec.timeout"))
-                self._budget.received = max(self._budget.received, self._before + stats.received_bytes)
-                if self._budget.received > FETCH_BYTES:
-                    limit = f"the commit is larger than {FETCH_BYTES >> 20} MiB"
-                    stopped.append(GitProblem(f"'{self._shown}': {limit}", "split the repository"))
-                if stopped:
-                    raise stopped[0]
-
-        remote = repository.remotes.create_anonymous(self._door)
-        try:
-            remote.fetch([spec], callbacks=Callbacks(), depth=depth, proxy=None)
-        except GitProblem:
-            raise
-        except pygit2.GitError:
-            if stopped:
-                raise stopped[0] from None
-            raise

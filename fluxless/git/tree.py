@@ -1,24 +1,21 @@
-"""The files of a commit as paths to objects in a repository of libgit2, without a checkout."""
+"""The files of a commit as paths to objects that libgit2 reads in its own process, without a checkout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, Protocol
 
 from fluxless.git.errors import GitProblem
 from fluxless.limits import (
     ARCHIVE_BYTES,
     ARCHIVE_FILE,
     ARCHIVE_FILES,
-    GIT_OBJECT,
     IGNORE_SIZE,
-    TREE_DEPTH,
     TREE_ENTRIES,
     TREE_NAMES,
 )
-
-_FOLDER, _LINK, _FILES, _EXECUTABLE = 0o040000, 0o160000, (0o100644, 0o100755, 0o100664), 0o100755
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,78 +27,47 @@ class File:
     executable: bool
 
 
+class Contents(Protocol):
+    """Where the contents of files are read; blocking."""
+
+    def read(self, files: Sequence[tuple[str, int]]) -> Iterator[bytes]:
+        """Of objects, given by id and size in bytes. Raises `GitProblem`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a commit: `size` in bytes, -1 when the remote has left it out."""
+
+    contents: Contents
+    id: str
+    executable: bool
+    size: int
+
+
 class Tree:
     """`submodules` are the commits of submodules by their path. Only one thread at a time may use it.
 
     A commit may name one folder over and over, so that a few objects stand for any number of files: what a tree
-    amounts to is bounded while it is walked, and no object is read before its size is known. Raises `GitProblem`.
+    amounts to is bounded while it is walked, and no file is read before its size is known. Raises `GitProblem`.
     """
 
-    def __init__(self, repository: Any, tree: Any, shown: str) -> None:
+    def __init__(self, contents: Contents, entries: Iterable[Sequence[Any]], shown: str) -> None:
+        """Entries are path, id, whether executable, and size; of a submodule path and commit."""
         self._shown = shown
-        self._entries: dict[str, tuple[Any, Any, bool]] = {}
-        self._names = 0
+        self._entries: dict[str, Entry] = {}
         self.submodules: dict[str, str] = {}
-        folders = self._measured(repository, tree.id)
-        stack: list[tuple[str, Any]] = [("", tree.id)]
-        while stack:
-            folder, identifier = stack.pop()
-            for entry in folders[identifier]:
-                path = f"{folder}/{entry.name}" if folder else str(entry.name)
-                if entry.filemode == _FOLDER:
-                    stack.append((path, entry.id))
-                elif entry.filemode in _FILES:  # symbolic links are left out (SC-9)
-                    self._entries[path] = (repository, entry.id, entry.filemode == _EXECUTABLE)
-                elif entry.filemode == _LINK:
-                    self.submodules[path] = str(entry.id)
-
-    def _measured(self, repository: Any, root: Any) -> dict[Any, list[Any]]:
-        """The entries of each folder that there is, once it is known what all of them amount to: each is looked at
-        once, however often it is named.
-        """
-        folders: dict[Any, list[Any]] = {}
-        size: dict[Any, tuple[int, int]] = {}
-        """Of all that is below a folder: the entries, and the bytes of their paths."""
-        seen = 0
-
-        def entered(identifier: Any) -> tuple[Any, Iterator[Any]]:
-            nonlocal seen
-            entries = folders[identifier] = list(small_object(repository, identifier, self._shown))
-            seen += len(entries)
-            self._check(seen)
-            return identifier, iter([entry for entry in entries if entry.filemode == _FOLDER])
-
-        way = [entered(root)]
-        while way:
-            identifier, inner = way[-1]
-            if (folder := next((entry for entry in inner if entry.id not in size), None)) is not None:
-                way.append(entered(folder.id))
-                if len(way) > TREE_DEPTH:
-                    raise self._too_large(f"folders are deeper than {TREE_DEPTH}")
-                continue
-            way.pop()
-            count, self._names = len(folders[identifier]), 0
-            for entry in folders[identifier]:
-                below = size.get(entry.id, (0, 0)) if entry.filemode == _FOLDER else (0, 0)
-                count += below[0]
-                self._names += len(entry.name) + below[1] + below[0] * (len(entry.name) + 1)
-            size[identifier] = count, self._names
-            self._check(count)
-        return folders
-
-    def _check(self, entries: int) -> None:
-        if entries > TREE_ENTRIES:
-            raise self._too_large(f"it has more than {TREE_ENTRIES} files and folders")
-        if self._names > TREE_NAMES:
-            raise self._too_large(f"its paths have more than {TREE_NAMES >> 20} MiB")
-
-    def _too_large(self, words: str) -> GitProblem:
-        return GitProblem(f"'{self._shown}' is too large: {words}", "split the repository")
+        for path, identifier, *rest in entries:
+            if rest:
+                self._entries[path] = Entry(contents, identifier, *rest)
+            else:
+                self.submodules[path] = identifier
+        self._names = sum(map(len, self._entries))
 
     def mount(self, path: str, other: Tree) -> None:
         """Put all files of another tree below a path."""
         self._names += other._names + len(path) * len(other._entries)
-        self._check(len(self._entries) + len(other._entries))
+        check(len(self._entries) + len(other._entries), self._names, self._shown)
         for name, entry in other._entries.items():
             self._entries[f"{path}/{name}"] = entry
 
@@ -145,18 +111,23 @@ class Tree:
             total += self._size(path, ARCHIVE_FILE)
             if total > ARCHIVE_BYTES:
                 raise GitProblem(f"'{self._shown}' has files of more than {ARCHIVE_BYTES >> 20} MiB", step)
-        for path in paths:
-            yield File(path, self.read(path), self._entries[path][2])
+        for contents, group in groupby(paths, key=lambda path: self._entries[path].contents):
+            names = list(group)
+            entries = [self._entries[path] for path in names]
+            read = contents.read([(entry.id, entry.size) for entry in entries])
+            for path, entry, content in zip(names, entries, read, strict=True):
+                yield File(path, content, entry.executable)
 
     def read(self, path: str, limit: int = ARCHIVE_FILE) -> bytes:
         """The content of a file that is there. Raises `GitProblem` when it has more than `limit` bytes."""
-        self._size(path, limit)
-        repository, identifier, _ = self._entries[path]
-        return bytes(repository[identifier].data)
+        size, entry = self._size(path, limit), self._entries[path]
+        return next(iter(entry.contents.read([(entry.id, size)])))
 
     def _size(self, path: str, limit: int) -> int:
-        repository, identifier, _ = self._entries[path]
-        size = int(repository.odb.read_header(identifier)[1])
+        size = self._entries[path].size
+        if size < 0:
+            words = f"the remote has sent a broken commit: '{path}' of '{self._shown}' is missing"
+            raise GitProblem(words, "run `git fsck` on the repository")
         if size > limit:
             shown, bound = (f"{size >> 20} MiB", f"{limit >> 20}") if limit >> 20 else (f"{size} bytes", f"{limit}")
             message = f"file '{path}' of '{self._shown}' has {shown}, more than {bound}"
@@ -164,13 +135,17 @@ class Tree:
         return size
 
 
-def small_object(repository: Any, identifier: Any, shown: str) -> Any:
-    """A commit, tag or folder. Raises `GitProblem` for one that is too large, before it is in memory."""
-    size = int(repository.odb.read_header(identifier)[1])
-    if size > GIT_OBJECT:
-        words = f"'{shown}' is too large: its object {identifier} has {size >> 20} MiB, more than {GIT_OBJECT >> 20}"
-        raise GitProblem(words, "split the repository")
-    return repository[identifier]
+def check(entries: int, names: int, shown: str) -> None:
+    """Raises `GitProblem` for more entries, or bytes of their paths, than a commit may have."""
+    if entries > TREE_ENTRIES:
+        raise too_large(shown, f"it has more than {TREE_ENTRIES} files and folders")
+    if names > TREE_NAMES:
+        raise too_large(shown, f"its paths have more than {TREE_NAMES >> 20} MiB")
+
+
+def too_large(shown: str, words: str) -> GitProblem:
+    """What to do about a commit that stands for too much."""
+    return GitProblem(f"'{shown}' is too large: {words}", "split the repository")
 
 
 def _above(path: str, wanted: Mapping[str, None]) -> tuple[str, ...]:

@@ -6,20 +6,16 @@ to build. A build that goes over its limits is killed with its process, and fail
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import json
 import os
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
-from fluxless.fair_slots import FairSlots
 from fluxless.process import Conversation, Ended, ProcessProblem
+from fluxless.process_pool import ProcessPools
 from fluxless.render.binaries import PROGRAM, binary, setting_of
 
 GREETING = b"yfluxless-kustomize 1"
@@ -28,8 +24,6 @@ ARGUMENTS = (f"-memory={limits.BUILD_MEMORY}", f"-cpu={limits.BUILD_CPU}", f"-ou
 """Its arguments, for builds and for post-rendering alike."""
 AT_ONCE = 2 * max(1, (os.cpu_count() or 1) - 1)
 """Builds at the same time. One tenant has half of them, so that a core is left for the others and for the worker."""
-IDLE = 60.0
-"""Seconds that a process without work stays."""
 START = 30.0
 """Seconds until it greets, on a machine that is very busy."""
 _NO_MEMORY, _NO_CPU = 2, 65
@@ -88,48 +82,6 @@ def _reason(code: int) -> str:
     return f"its process ended with code {code}"
 
 
-class _Pool:
-    """The processes of one event loop."""
-
-    def __init__(self) -> None:
-        self._idle: list[tuple[float, Conversation]] = []
-        self._slots = FairSlots(AT_ONCE)
-
-    @contextlib.asynccontextmanager
-    async def process(self) -> AsyncIterator[Conversation]:
-        """One that is free, or a new one; it is kept if it is still alive afterwards."""
-        async with self._slots.taken():
-            process = self._taken() or await _started()
-            yield process  # whoever fails has killed it
-            self._idle.append((time.monotonic(), process))
-            asyncio.get_running_loop().call_later(IDLE + 1.0, self._end_idle)
-
-    def _taken(self) -> Conversation | None:
-        while self._idle:
-            _, process = self._idle.pop()  # the last one that worked: the others may end
-            if process.alive:
-                return process
-            process.kill()
-        return None
-
-    def _end_idle(self) -> None:
-        now = time.monotonic()
-        for since, process in self._idle:
-            if now - since >= IDLE:
-                process.kill()
-        self._idle = [(since, process) for since, process in self._idle if now - since < IDLE]
-
-
-_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
-
-
-def _pool() -> _Pool:
-    loop = asyncio.get_running_loop()
-    if loop not in _pools:
-        _pools[loop] = _Pool()
-    return _pools[loop]
-
-
 async def _started() -> Conversation:
     executable = await binary(PROGRAM)
     process = Conversation([executable, "serve", *ARGUMENTS])
@@ -146,3 +98,6 @@ async def _started() -> Conversation:
             f"{executable} is not the build program of this release", f"unset {setting}, or correct its path"
         )
     return process
+
+
+_pool = ProcessPools(AT_ONCE, _started).here

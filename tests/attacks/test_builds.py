@@ -27,6 +27,7 @@ from fluxless.kustomize.beneath import Files, resolved
 from fluxless.kustomize.build import build
 from fluxless.kustomize.decryption import Decryption
 from fluxless.kustomize.jail import check
+from fluxless.process_pool import ProcessPools
 from fluxless.render.keys import Keys
 from tests.support.age import generate
 from tests.support.repositories import config_map
@@ -357,7 +358,7 @@ async def test_a_build_over_its_limits_fails_alone(tmp_path: Path, monkeypatch: 
     from fluxless.render import kustomize as rendering
 
     argument, files, words = OVER[limit]
-    monkeypatch.setattr(rendering, "_pools", type(rendering._pools)())
+    monkeypatch.setattr(rendering, "_pool", ProcessPools(rendering.AT_ONCE, rendering._started).here)
     monkeypatch.setattr(rendering, "ARGUMENTS", (*rendering.ARGUMENTS, argument))
     files = {"kustomization.yaml": "resources: [a.yaml]\n", **files}
     built, said = await _said(_tree(tmp_path / "greedy", files))

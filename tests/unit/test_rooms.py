@@ -20,7 +20,7 @@ ROOMS = {
     "azure.functions": ["functions/", "function_app.py"],
     "azure.durable_functions": ["functions/", "function_app.py"],
     "minio": ["fluxless/bucket/s3.py"],
-    "pygit2": ["fluxless/git/"],
+    "pygit2": ["fluxless/git/libgit2.py"],
     "cel_expr_python": ["fluxless/reconcile/expressions.py"],
     "re2": ["fluxless/patterns.py"],
     "pathspec": ["fluxless/patterns.py"],

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fluxless import addresses
 from tools import environment, processes
 from tools.bench.meter import out
 from tools.places import ROOT
@@ -131,6 +132,7 @@ def _charts(path: Path) -> str:
 def main() -> int:
     """One probe."""
     what, where = sys.argv[1:]
+    addresses.use(addresses.AddressPolicy.of("127.0.0.0/8", {}))  # where the Git server is
     began = time.monotonic()
     if what == "index":
         said = _charts(Path(where))
@@ -139,9 +141,15 @@ def main() -> int:
         import fluxless.git.fetch  # noqa: F401 -- what the others have loaded
     else:
         said = asyncio.run(_fetch(where))
-    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) >> 10  # type: ignore[index]
-    print(f"{what} ({said}) | {time.monotonic() - began:.1f} s | | {peak} MiB |")
+    print(f"{what} ({said}) | {time.monotonic() - began:.1f} s | | {' + '.join(_peaks())} MiB |")
     return 0
+
+
+def _peaks() -> list[str]:
+    """Of this process and of those that it has started, in MiB."""
+    children = Path("/proc/thread-self/children").read_text().split()
+    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in ("self", *children)]
+    return [str(int(found[1]) >> 10) for status in statuses if (found := re.search(r"VmHWM:\s+(\d+)", status))]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 
 from fluxless.api.failure import Problem
 from fluxless.process import ProcessProblem
+from fluxless.process_pool import ProcessPools
 from fluxless.render import binaries
 from fluxless.render import kustomize as rendering
 from fluxless.render.kustomize import KustomizeFailed, kustomize
@@ -19,7 +20,7 @@ from tests.support.repositories import config_map
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Processes of this test only."""
-    monkeypatch.setattr(rendering, "_pools", type(rendering._pools)())
+    monkeypatch.setattr(rendering, "_pool", ProcessPools(rendering.AT_ONCE, rendering._started).here)
     binaries._find.cache_clear()
     yield
     binaries._find.cache_clear()
@@ -77,7 +78,7 @@ async def test_a_process_that_has_died_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_processes_without_work_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "IDLE", 0.0)
+    monkeypatch.setattr("fluxless.process_pool.IDLE", 0.0)
     await kustomize(tmp_path, _tree(tmp_path))
     (_, process) = rendering._pool()._idle[0]
     rendering._pool()._end_idle()

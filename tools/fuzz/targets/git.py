@@ -18,7 +18,7 @@ from fluxless.git.ls_remote import ls_remote
 from tools.fuzz import odd
 from tools.fuzz.loop import wait
 
-_COMMIT, _TREE, _BLOB, _TAG = 1, 2, 3, 4
+_COMMIT, _TREE, _BLOB, _TAG, _OFS_DELTA, _REF_DELTA = 1, 2, 3, 4, 6, 7
 _KINDS = {_COMMIT: b"commit", _TREE: b"tree", _BLOB: b"blob", _TAG: b"tag"}
 _NAMES = [
     b"a.yaml",
@@ -122,18 +122,53 @@ def _id(one: Object) -> str:
 
 
 def _pack(random: Random, objects: list[Object]) -> bytes:
-    parts = [b"PACK", struct.pack(">II", 2, len(objects) if random.random() < 0.95 else 1 << 31)]
+    deltas = random.randint(1, 4) if random.random() < 0.3 else 0
+    count = len(objects) + deltas if random.random() < 0.95 else 1 << 31
+    pack = bytearray(b"PACK" + struct.pack(">II", 2, count))
+    starts: list[int] = []
     for kind, data in objects:
         size = len(data) if random.random() < 0.97 else random.choice(odd.NUMBERS)
         said = kind if random.random() < 0.97 else random.choice((0, 5, 6, 7))
-        byte, size = (said << 4) | (size & 15), size >> 4
-        head = bytearray()
-        while size:
-            head.append(byte | 0x80)
-            byte, size = size & 0x7F, size >> 7
-        parts += [bytes([*head, byte]), zlib.compress(data, 1)]
-    raw = b"".join(parts)
-    return raw + hashlib.sha1(raw).digest()
+        starts.append(len(pack))
+        pack += _head(said, size) + zlib.compress(data, 1)
+    for _ in range(deltas):
+        data = _delta(random, len(random.choice(objects)[1]))
+        if random.random() < 0.5:
+            base = bytes([random.choice((len(pack) - random.choice(starts), random.randint(0, 255))) & 0x7F])
+            head = _head(_OFS_DELTA, len(data)) + base
+        else:
+            head = _head(_REF_DELTA, len(data)) + bytes.fromhex(_id(random.choice(objects)))
+        starts.append(len(pack))
+        pack += head + zlib.compress(data, 1)
+    return bytes(pack) + hashlib.sha1(pack).digest()
+
+
+def _head(kind: int, size: int) -> bytes:
+    byte, size = (kind << 4) | (size & 15), size >> 4
+    head = bytearray()
+    while size:
+        head.append(byte | 0x80)
+        byte, size = size & 0x7F, size >> 7
+    return bytes([*head, byte])
+
+
+def _delta(random: Random, base: int) -> bytes:
+    """Copies and additions, of sizes that may be right."""
+    size = random.choice((0, 1, 0xFFFF, 0xFFFFFF, base))
+    ops = b"".join(
+        random.choice((b"\x02ab", b"\xf0" + struct.pack("<I", size)[:3], b"\xff" + random.randbytes(7), b"\0"))
+        for _ in range(random.randint(0, 300))
+    )
+    sizes = (base if random.random() < 0.8 else random.choice(odd.NUMBERS), random.choice((2, size, 1 << 31, 1 << 62)))
+    return b"".join(map(_number, sizes)) + ops
+
+
+def _number(value: int) -> bytes:
+    value, out = abs(value), bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
 
 
 def _packet(line: bytes) -> bytes:
