@@ -33,7 +33,7 @@ class Tls:
 
     @classmethod
     def of_secret(cls, data: Mapping[str, bytes], *, insecure: bool = False) -> Tls:
-        """The keys of CM-18, the old names included. Raises ValueError for half of a pair."""
+        """TLS by the keys of a Secret, old names included (CM-18). Raises ValueError for half of a pair."""
         tls = cls(
             ca=data.get("ca.crt") or data.get("caFile") or b"",
             certificate=data.get("tls.crt") or data.get("certFile") or b"",

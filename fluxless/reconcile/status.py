@@ -32,7 +32,7 @@ class StatusDraft:
         return int(self._obj["metadata"].get("generation", 0))
 
     def mark(self, condition: str, status: ConditionStatus, reason: str, message: str) -> None:
-        """Set one condition by the rules of CM-1."""
+        """Set one condition by Flux's rules (CM-1)."""
         self.fields["conditions"] = conditions.set_condition(
             self.fields.get("conditions") or [],
             condition,

@@ -21,7 +21,7 @@ from fluxless.go_yaml import load
 _ARMOR = re.compile(rb"-----BEGIN PGP PRIVATE KEY BLOCK-----(.*?)-----END PGP PRIVATE KEY BLOCK-----", re.DOTALL)
 _DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]+")
 _AZURE = {"tenant": "tenantId", "appId": "clientId", "password": "clientSecret"}
-"""Fields of `sops.azure-kv` that `az ad sp create-for-rbac` prints, by the names of AZ-10."""
+"""Fields of `sops.azure-kv` that `az ad sp create-for-rbac` prints, by Flux's names for a Bucket's Secret (AZ-10)."""
 _GOOGLE = {
     "service_account": (
         "project_id",

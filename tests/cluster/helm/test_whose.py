@@ -137,7 +137,7 @@ async def test_a_release_of_a_composed_artifact(flux: Flux, repo: Repo) -> None:
 async def test_what_helm_has_made_is_adopted_as_it_is(
     flux: Flux, repository: ChartServer, tmp_path: Path, mode: str
 ) -> None:
-    """HR-62 says upgrade; where it is what is wanted already, there is nothing to upgrade."""
+    """Flux upgrades it (HR-62); where it is what is wanted already, there is nothing to upgrade."""
     async with opened(flux.cluster, Door("helm", flux.namespace, flux.namespace)) as door:
         flags = [f"--repo={repository.url}", "--version=1.0.0"]
         await helm("install", ["app", "web"], door, flux.namespace, timeout=30, flags=flags, values={"a": 5})
