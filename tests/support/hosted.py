@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -116,6 +117,15 @@ def repository(hosted: Hosted, folder: Path) -> Repo:
     server = GitServer(hosted.env.git_root)
     server.url = hosted.env.git_url
     return Repo(server, folder, f"r-{uuid4().hex[:8]}")
+
+
+def passed_on(text: str) -> tuple[int, int]:
+    """Of a webhook's answer: how many objects were told at once, and how many clusters are told later. None of them is
+    waited for for long, so on a busy machine it may be any.
+    """
+    later = re.search(r"(\d+) cluster\(s\) did not answer and will be told later", text)
+    at_once = re.match(r"(\d+) object\(s\) will be reconciled", text)
+    return int(at_once[1]) if at_once else 0, int(later[1]) if later else 0
 
 
 async def until(done: Callable[[], Awaitable[bool]], what: str, limit: float = 60.0) -> float:
