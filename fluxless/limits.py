@@ -93,6 +93,7 @@ ARCHIVE_BYTES = _limit("ARCHIVE_BYTES", GIB, "bytes", "an artifact, an archive o
 ARCHIVE_FILE = _limit("ARCHIVE_FILE", 128 * MIB, "bytes", "one file of a commit")
 ARCHIVE_FILES = _limit("ARCHIVE_FILES", 250_000, "files", "an artifact or an archive")
 CACHE_BYTES = _limit("CACHE_BYTES", 2 * GIB, "bytes", "unpacked artifacts on a worker; half of the free disk if less")
+DISK_KEPT = _limit("DISK_KEPT", 64 * MIB, "bytes", "of a worker's disk, left free by all that is fetched and unpacked")
 ARCHIVE_NAME = _limit("ARCHIVE_NAME", 4096, "characters", "the path of an archive's entry")
 TAR_READ = _limit("TAR_READ", MIB, "bytes", "an extended header of an archive's entry")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from fluxless import metrics
 from fluxless.artifacts.store import PreconditionFailed, Stored, StoreUnavailable
+from fluxless.disk import written
 from fluxless.transport import proxied
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class AzureStore:
 
         async def read(client: ContainerClient) -> bool:
             stream = await client.download_blob(name)
-            with path.open("wb") as file:
-                await stream.readinto(file)
+            with written(path, f"blob {name}") as file:
+                await stream.readinto(cast("IO[bytes]", file))
             return True
 
         return bool(await self._or_none(read))

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fluxless import metrics
+from fluxless import disk, metrics
 from fluxless.api.failure import Problem
-from fluxless.artifacts import disk
 from fluxless.artifacts.store import Store
 from fluxless.artifacts.unpack import ArchiveProblem, unpack
 from fluxless.artifacts.verified import check, digest_of, fetch
@@ -69,7 +68,7 @@ class ArtifactCache:
                 log.error("alert=disk-full artifact=%s %d artifacts removed", artifact["path"], removed)
                 if last or not removed:
                     size = int(artifact.get("size") or 0) // MIB
-                    raise disk.DiskFull(f"artifact {artifact['path']} ({size} MiB packed)", self._folder) from error
+                    raise disk.DiskFull.of(f"artifact {artifact['path']} ({size} MiB packed)", self._folder) from error
         raise AssertionError("two attempts")
 
     async def _fetch_once(self, artifact: Mapping[str, Any], place: Path) -> Path | None:
@@ -100,7 +99,7 @@ class ArtifactCache:
             async with session(timeout=DOWNLOAD_WITHIN) as http, http.get(url) as answer:
                 if answer.status != 200:
                     return False
-                with target.open("wb") as file:
+                with disk.written(target, f"artifact {url}") as file:
                     async for data in answer.content.iter_chunked(1 << 20):
                         size += len(data)
                         if size > ARCHIVE_BYTES:
@@ -111,9 +110,15 @@ class ArtifactCache:
             raise ArchiveProblem(f"artifact {url} cannot be fetched: {said}", step) from error
         return True
 
+    async def clear(self) -> None:
+        """Somebody had no room: remove all that is not in use."""
+        removed = await asyncio.to_thread(self._make_room, everything=True)
+        log.error("alert=disk-full %d artifacts removed", removed)
+
     def _make_room(self, *, everything: bool = False) -> int:
         """Remove what was not used for longest, or all of it, never what may be in use; how many artifacts."""
-        trees = [entry for entry in self._folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        entries = self._folder.iterdir() if self._folder.is_dir() else ()
+        trees = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
         sizes = {tree: sum(file.lstat().st_size for file in tree.rglob("*") if file.is_file()) for tree in trees}
         total, now, removed = sum(sizes.values()), time.time(), 0
         allowed = 0 if everything else disk.budget(self._folder, total)

@@ -13,6 +13,7 @@ from typing import Any
 from fluxless import limits
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.artifacts.unpack import unpack
+from fluxless.disk import written
 from fluxless.go_yaml import ManifestProblem, dump, load_all
 from fluxless.patterns import InvalidPattern, glob
 
@@ -136,7 +137,8 @@ class Copy:
             target.write_text(text)
             return
         self.budget.take(source.stat().st_size)
-        shutil.copyfile(source, target)
+        with source.open("rb") as content, written(target, f"a copy of {source.name}") as file:
+            shutil.copyfileobj(content, file)
         target.chmod(source.stat().st_mode & 0o777)
 
     def _extract(self, archive: Path, staging: Path, below: str) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+from fluxless.disk import Roomy, written
+
 
 class File(Protocol):
     """A regular file of a source; an artifact holds nothing else (SC-9)."""
@@ -44,7 +46,7 @@ class Packed:
 def pack(files: Iterable[File], target: Path) -> Packed:
     """Write the gzipped tar of the files, in the order given; blocking. Times, owners and the umask play no part."""
     count = 0
-    with target.open("wb") as raw:
+    with written(target, "an artifact that is packed") as raw:
         writer = _Hashing(raw)
         with (
             gzip.GzipFile(
@@ -76,7 +78,7 @@ def _folders(path: str) -> list[str]:
 class _Hashing:
     """Passes bytes on to a file and digests them on the way."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Roomy) -> None:
         self._file = file
         self.digest = hashlib.sha256()
         self.size = 0

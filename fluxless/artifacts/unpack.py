@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from fluxless.api.failure import Failure, FailureClass, Problem
+from fluxless.disk import Room, Roomy
 from fluxless.limits import ARCHIVE_BYTES, ARCHIVE_FILES
 from fluxless.tarballs import CHUNK, entries
 
@@ -35,7 +36,7 @@ def unpack(
     """Unpack into `target`, which must exist, and return the number of files; blocking. Without `links`, symbolic links
     are dropped. `take` hears the size of each file before it is written, and may refuse it. Raises `ArchiveProblem`.
     """
-    total = files = 0
+    total, files, room = 0, 0, Room(target, f"what is in {archive.name}")
     try:
         with contextlib.closing(entries(archive)) as found:
             for entry, content in found:
@@ -62,7 +63,7 @@ def unpack(
                             f"archive grows beyond {limit} MiB at {entry.name!r}",
                             "leave large files out by spec.ignore",
                         )
-                    _write(content, entry, place)
+                    _write(content, entry, place, room)
                 else:
                     raise ArchiveProblem(f"archive entry {entry.name!r} is neither file, folder nor symbolic link")
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -100,9 +101,9 @@ def _link(target: Path, path: str, link: str) -> None:
     place.symlink_to(link)
 
 
-def _write(content: IO[bytes], entry: tarfile.TarInfo, place: Path) -> None:
+def _write(content: IO[bytes], entry: tarfile.TarInfo, place: Path, room: Room) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
     with place.open("wb") as file:
-        shutil.copyfileobj(content, file, CHUNK)
+        shutil.copyfileobj(content, Roomy(file, room), CHUNK)
     place.chmod(0o755 if entry.mode & 0o100 else 0o644)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from fluxless import limits
 from fluxless.addresses import refusal
 from fluxless.bucket.objects import LARGEST, MOST, BucketProblem, BucketRefused, too_large, too_many
+from fluxless.disk import written
 from fluxless.transport import AnswerTooLarge, Proxy, session
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class AzureContainer:
                 stream = await self._client.download_blob(key)
                 if stream.size > LARGEST:
                     raise too_large(self._name, key, stream.size)
-                with target.open("wb") as file:
+                with written(target, f"object '{key}' of container '{self._name}'") as file:
                     async for chunk in stream.chunks():
                         await asyncio.to_thread(file.write, chunk)
                         if file.tell() > LARGEST:

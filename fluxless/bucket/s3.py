@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fluxless import limits
 from fluxless.addresses import refusal
 from fluxless.bucket.objects import LARGEST, MOST, BucketProblem, BucketRefused, too_large, too_many
+from fluxless.disk import DiskFull, written
 from fluxless.transport import Proxy, Tls
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class S3Bucket:
                 if size > LARGEST:
                     raise too_large(self._name, key, size)
                 size = 0
-                with target.open("wb") as file:
+                with written(target, f"object '{key}' of bucket '{self._name}'") as file:
                     for chunk in answer.stream(CHUNK):
                         size += len(chunk)
                         if size > LARGEST:
@@ -124,7 +125,7 @@ class S3Bucket:
             finally:
                 answer.close()
                 answer.release_conn()
-        except BucketProblem:
+        except (BucketProblem, DiskFull):
             raise
         except Exception as error:
             if getattr(error, "code", "") == "NoSuchKey":

@@ -15,10 +15,13 @@ import resource
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pygit2
 
+from fluxless.api.failure import Problem
+from fluxless.disk import DiskFull, Room
 from fluxless.git.errors import GitProblem, ReferenceNotFound, RemoteUnavailable
 from fluxless.git.signature import Signed, split
 from fluxless.git.tree import check, too_large
@@ -82,7 +85,7 @@ class Program:
                 return b"y" + b"".join(self._read(**asked["with"]))
             self._repositories.clear()
             return b"y"
-        except GitProblem as problem:
+        except (GitProblem, DiskFull) as problem:
             failure = problem.failures[0]
             return b"n" + _json([failure.message, failure.next_step, failure.cls.value])
         except MemoryError:
@@ -91,10 +94,12 @@ class Program:
             words = " ".join(str(error).split())[:200]
             return b"n" + _json([f"it has sent a broken commit: {words}", "run `git fsck` on the repository", ""])
 
-    def _fetch(self, folder: str, door: str, shown: str, ref: str, commit: str, received: int) -> dict[str, Any]:
+    def _fetch(
+        self, folder: str, door: str, shown: str, ref: str, commit: str, received: int, kept: int
+    ) -> dict[str, Any]:
         repository = pygit2.init_repository(folder, bare=True)
         self._repositories[folder] = repository
-        fetch = _Fetch(repository, door, shown, received)
+        fetch = _Fetch(repository, door, shown, received, Room(Path(folder), f"a commit of '{shown}'", kept))
         found = fetch.commit(ref, commit)
         known = _commit(found, shown)
         return {
@@ -121,11 +126,12 @@ def _json(value: object) -> bytes:
 class _Fetch:
     """From the door of a relay into an empty repository; `received` counts bytes, with those of fetches before."""
 
-    def __init__(self, repository: pygit2.Repository, door: str, shown: str, received: int) -> None:
+    def __init__(self, repository: pygit2.Repository, door: str, shown: str, received: int, room: Room) -> None:
         self._repository = repository
         self._door = door
         self._shown = shown
         self._before = self.received = received
+        self._room = room
 
     def commit(self, ref: str, commit: str) -> Any:
         """Fetch it, deeper and deeper. Raises `GitProblem`."""
@@ -150,15 +156,20 @@ class _Fetch:
         raise ReferenceNotFound(f"commit '{commit}' not found in '{self._shown}'", step)
 
     def _once(self, spec: str, depth: int) -> None:
-        too_large: list[GitProblem] = []
+        too_large: list[Problem] = []
 
         class Callbacks(pygit2.RemoteCallbacks):
             def transfer_progress(callbacks, stats: Any) -> None:  # noqa: N805
-                self.received = max(self.received, self._before + stats.received_bytes)
-                if self.received > FETCH_BYTES:
-                    limit = f"the commit is larger than {FETCH_BYTES >> 20} MiB"
-                    too_large.append(GitProblem(f"'{self._shown}': {limit}", "split the repository"))
-                    raise too_large[0]
+                before = self.received
+                self.received = max(before, self._before + stats.received_bytes)
+                try:
+                    if self.received > FETCH_BYTES:
+                        limit = f"the commit is larger than {FETCH_BYTES >> 20} MiB"
+                        raise GitProblem(f"'{self._shown}': {limit}", "split the repository")
+                    self._room.take(self.received - before)
+                except (GitProblem, DiskFull) as problem:
+                    too_large.append(problem)
+                    raise
 
         remote = self._repository.remotes.create_anonymous(self._door)
         try:

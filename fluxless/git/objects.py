@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from fluxless.api.failure import FailureClass
+from fluxless.disk import DiskFull
 from fluxless.git.errors import GitProblem
-from fluxless.limits import ARCHIVE_FILE, FETCH_SECONDS, FETCH_SLOTS, MIB, TREE_NAMES
+from fluxless.limits import ARCHIVE_FILE, DISK_KEPT, FETCH_SECONDS, FETCH_SLOTS, MIB, TREE_NAMES
 from fluxless.process import Conversation, Ended
 from fluxless.process_pool import ProcessPools
 
@@ -60,9 +61,11 @@ class Objects:
     async def fetch(
         self, folder: Path, door: str, shown: str, *, ref: str, commit: str, received: int, timeout: float
     ) -> dict[str, Any]:
-        """What `git/libgit2.py` says of the commit. Raises `GitProblem`, and TimeoutError after so many seconds."""
+        """What `git/libgit2.py` says of the commit. Raises `GitProblem` or `DiskFull`, and TimeoutError after
+        so many seconds.
+        """
         asked: dict[str, Any] = {"folder": str(folder), "door": door, "shown": shown}
-        asked |= {"ref": ref, "commit": commit, "received": received}
+        asked |= {"ref": ref, "commit": commit, "received": received, "kept": DISK_KEPT}
         answer = await self._ask("fetch", asked, shown, timeout, _LISTED)
         self._until = time.monotonic() + FETCH_SECONDS
         found: dict[str, Any] = json.loads(answer.decode(errors="surrogatepass"))
@@ -102,6 +105,8 @@ class Objects:
         if answer[:1] == b"y":
             return answer[1:]
         message, step, cls = json.loads(answer[1:])
+        if cls == FailureClass.QUOTA:
+            raise DiskFull(message)
         if cls:
             raise GitProblem(message, step, FailureClass(cls))
         raise GitProblem(f"'{shown}' cannot be read: {message}", step)

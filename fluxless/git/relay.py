@@ -66,7 +66,8 @@ async def relay(url: str, auth: Auth, *, timeout: float, advertised: bytes = b""
 
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", f"/{token}/{{path:.*}}", pass_on)
-        runner = web.AppRunner(app, access_log=None)
+        # A fetch that was given up leaves its answer unread, and the runner would wait for it for a minute.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             site = web.TCPSite(runner, "127.0.0.1", 0)

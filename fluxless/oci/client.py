@@ -13,11 +13,12 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from fluxless import limits
 from fluxless.auth.purposes import ACR, HostRefused
+from fluxless.disk import Roomy, written
 from fluxless.oci import auth, media
 from fluxless.oci.auth import ANONYMOUS, Credentials, Tokens
 from fluxless.oci.errors import (
@@ -189,7 +190,7 @@ class Registry:
             raise ContentMismatch(f"{what} has {layer.size} bytes, more than {limit}", "make the artifact smaller")
         sink = _Sink(layer.digest)
         path = f"/v2/{self.repository.path}/blobs/{layer.digest}"
-        with target.open("wb") as file:
+        with written(target, what) as file:
             async with self._request("GET", path) as reply:
                 buffer = bytearray()
                 async for chunk in reply.content.iter_any():
@@ -453,7 +454,7 @@ class _Sink:
         self._hash = hashlib.new(self._algorithm)
         self.size = 0
 
-    def write(self, file: IO[bytes], data: bytes) -> None:
+    def write(self, file: Roomy, data: bytes) -> None:
         self._hash.update(data)
         self.size += len(data)
         file.write(data)

@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from fluxless import loop_lag
+from fluxless import disk, loop_lag
 from fluxless.api import reasons
 from fluxless.api.failure import Problem
-from fluxless.artifacts import disk
 from fluxless.kube.errors import ApiProblem, Unreachable
 from fluxless.reconcile import suspension
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
@@ -87,11 +86,14 @@ async def _attempt(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
                 run.status.handled()
                 return ended
     except Problem as problem:
+        if disk.is_full(problem):
+            await run.services.artifacts.clear()
         return _failed(controller, run, problem)
     except OSError as error:
         if not disk.is_full(error):
             return _defect(controller, run, error)
-        return _failed(controller, run, disk.DiskFull(f"what {run.ref} needs", Path(tempfile.gettempdir())))
+        await run.services.artifacts.clear()
+        return _failed(controller, run, disk.DiskFull.of(f"what {run.ref} needs", Path(tempfile.gettempdir())))
     except Exception as error:  # a defect of ours: the object says so instead of standing still without a word
         return _defect(controller, run, error)
     outcome = controller.succeed(run)

@@ -12,7 +12,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from fluxless import transport
@@ -22,6 +22,7 @@ from fluxless.artifacts.pack import Packed
 from fluxless.artifacts.repack import hash_file
 from fluxless.charts import chart, index
 from fluxless.charts.errors import ChartProblem
+from fluxless.disk import Roomy, written
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.outcome import Outcome
 from fluxless.source import credentials
@@ -114,7 +115,7 @@ class Server:
                     words = f"failed to fetch {_public(url)} : {answer.status} {answer.reason}"
                     step = "correct spec.url: it is what index.yaml lies below"
                     raise ChartProblem(words, step, FailureClass.SOURCE_NOT_FOUND)
-                with target.open("wb") as file:
+                with written(target, f"{what} {_public(url)}") as file:
                     async for data in answer.content.iter_chunked(CHUNK):
                         size += len(data)
                         if size > limit:
@@ -127,7 +128,7 @@ class Server:
         return digest.hexdigest()
 
 
-def _write(file: IO[bytes], data: bytes, digest: Any) -> None:
+def _write(file: Roomy, data: bytes, digest: Any) -> None:
     digest.update(data)
     file.write(data)
 

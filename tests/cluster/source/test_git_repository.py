@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from fluxless.api.kinds import by_name
 from fluxless.artifacts.blob import AzureStore
 from fluxless.artifacts.cache import ArtifactCache
 from fluxless.engine.engine import Engine
+from fluxless.git import objects
 from fluxless.git.errors import RemoteUnavailable
 from fluxless.git.ls_remote import ls_remote
 from fluxless.kube.connect import ClusterConfig
@@ -320,6 +322,28 @@ async def test_what_cannot_be_fetched_is_named(
     assert ready(found) == ("False", reason), message(found)
     assert words in message(found)
     assert " — " in message(found)
+
+
+async def test_a_worker_without_room_names_the_repository_and_clears_its_cache(
+    flux: Flux, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo, "other")
+    await flux.run()
+    tree = await flux.engine.services.artifacts.tree((await flux.repository("other"))["status"]["artifact"])
+    assert tree is not None
+    os.utime(tree, (0, 0))  # not used for long
+    with monkeypatch.context() as full:
+        full.setattr(objects, "DISK_KEPT", 1 << 60)
+        await flux.source(repo)
+        await flux.run(patience=0.2)
+    found = await flux.repository()
+    assert ready(found) == ("False", "GitOperationFailed")
+    assert f"no room for a commit of '{repo.url}' on the worker's disk, where " in message(found)
+    assert not tree.exists()
+    await flux.request("GitRepository", "repo")
+    await flux.run()
+    assert ready(await flux.repository())[0] == "True"
 
 
 async def test_a_repository_without_commits_is_called_empty(flux: Flux, repo: Repo, git_server: GitServer) -> None:

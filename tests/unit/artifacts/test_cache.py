@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
+from fluxless import disk
 from fluxless.artifacts import cache as caches
-from fluxless.artifacts import disk
 from fluxless.artifacts.cache import IN_USE, ArtifactCache
 from fluxless.artifacts.directory import DirectoryStore
-from fluxless.artifacts.disk import DiskFull
 from fluxless.artifacts.unpack import ArchiveProblem
+from fluxless.disk import DiskFull
 from fluxless.limits import CACHE_BYTES, MIB
 from tools.places import ROOT
 
@@ -57,6 +57,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def say(count: int) -> None:
         usage = SimpleNamespace(total=count, used=0, free=count)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+        monkeypatch.setattr(disk.Room, "take", lambda *_: None)
 
     return say
 
