@@ -209,7 +209,8 @@ async def _open(
 
         own = not connection.proxy
         rest._create_connector = lambda: Connector(limit=rest.maxsize, ssl=rest.ssl_context, own_proxy=own)
-    rest.pool_manager = _Straight(rest._create_pool_manager)
+    way = {"proxy": connection.proxy, "server_hostname": connection.server_name}
+    rest.pool_manager = _Straight(rest._create_pool_manager, {name: value for name, value in way.items() if value})
     return Cluster(name, api, token or _authorization(connection), Budget() if judged else None)
 
 
@@ -233,19 +234,20 @@ def _client(connection: Connection) -> Any:
 
 
 class _Straight:
-    """A session that follows no redirects: an API server has none, and what it names would be asked by the app, with
-    the headers of the object's account.
+    """A session whose every request goes the same `way`, and follows no redirects: an API server has none, and what it
+    names would be asked by the app, with the headers of the object's account.
     """
 
-    def __init__(self, create: Callable[[], Any]) -> None:
+    def __init__(self, create: Callable[[], Any], way: Mapping[str, str]) -> None:
         self._create = create
+        self._way = way
         self._session: Any = None
 
     def request(self, method: str, url: Any, **named: Any) -> Any:
         """See aiohttp."""
         if self._session is None:
             self._session = self._create()
-        return self._session.request(method, url, **named, allow_redirects=False)
+        return self._session.request(method, url, **{**named, **self._way}, allow_redirects=False)
 
     async def close(self) -> None:
         """Give back the connections."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.go_yaml import ManifestProblem, load, text_of
@@ -58,17 +59,17 @@ def parse(text: str, where: str, *, files: Files | None = None, context: str = "
         )
     read = _Reader(where, files)
     return Connection(
-        server=server,
+        server=read.address(server, "server"),
         ca=read.data(cluster, "certificate-authority"),
         certificate=read.data(user, "client-certificate"),
         key=read.data(user, "client-key"),
-        token=text_of(user.get("token")),
+        token=read.line(text_of(user.get("token")), "token"),
         token_file=read.place(user, "tokenFile"),
         username=text_of(user.get("username")),
         password=text_of(user.get("password")),
         insecure=cluster.get("insecure-skip-tls-verify") is True,
-        proxy=str(cluster.get("proxy-url") or ""),
-        server_name=str(cluster.get("tls-server-name") or ""),
+        proxy=read.address(str(cluster.get("proxy-url") or ""), "proxy-url"),
+        server_name=read.host(str(cluster.get("tls-server-name") or ""), "tls-server-name"),
     )
 
 
@@ -118,7 +119,9 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads material given in-line (`<name>-data`), or by path (`<name>`) where there are files."""
+    """Reads material given in-line (`<name>-data`), or by path (`<name>`) where there are files. Refuses what no HTTP
+    client could send.
+    """
 
     where: str
     files: Files | None
@@ -142,6 +145,35 @@ class _Reader:
     def place(self, section: Mapping[str, Any], name: str) -> str:
         path = section.get(name)
         return str(self._files(name, "give token").place(str(path))) if path else ""
+
+    def address(self, value: str, name: str) -> str:
+        """A URL that an HTTP client takes, or nothing. It may hold a password: no message tells it."""
+        if not value:
+            return ""
+        try:
+            parts = urlsplit(self.line(value, name))
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            host = ""
+        if not host or parts.scheme not in {"http", "https"}:
+            raise KubeconfigProblem(self.where, f"{name} is no http or https address", "write it as https://host:port")
+        self.host(host, name)
+        return value
+
+    def host(self, value: str, name: str) -> str:
+        """A name or an address, or nothing."""
+        try:
+            value.encode("idna")
+        except UnicodeError:
+            raise KubeconfigProblem(self.where, f"{name} names no host", "correct it") from None
+        return self.line(value, name)
+
+    def line(self, value: str, name: str) -> str:
+        """What may stand in a header."""
+        if not value.isprintable():
+            step = "write it in one line, without a line break at its end"
+            raise KubeconfigProblem(self.where, f"{name} has characters that cannot be sent", step)
+        return value
 
     def _files(self, name: str, next_step: str) -> Files:
         if self.files is None:

@@ -27,13 +27,15 @@ from fluxless.addresses import AddressPolicy
 from fluxless.api.failure import Problem
 from fluxless.api.kinds import KUSTOMIZATION
 from fluxless.auth import identity
-from fluxless.kube.connect import Brought, Minted, Named, read_clusters
+from fluxless.kube.connect import Brought, Minted, Named, connect_brought, read_clusters
 from fluxless.kube.errors import ApiProblem
 from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.remotes import KEPT, Remotes
 from fluxless.reconcile.services import Services, Settings
 from fluxless.reconcile.target import TargetRun, open_target
 from fluxless.transport import Tls
+from tests.support.proxies import Proxy
+from tests.support.tls import Authority
 
 SECRET = "the token that the host keeps in a file"
 REFUSALS = (Problem, Ended)
@@ -315,6 +317,41 @@ async def test_many_kubeconfigs_of_one_namespace_close_nobodys_connection(elsewh
         async with used.stream("GET", "/version", {}, None):
             pass
     await remotes.close()
+
+
+async def test_what_helm_asks_goes_by_the_proxy_too_and_for_the_same_name(tmp_path: Path) -> None:
+    """What a program asks through us must not go another way than what we ask ourselves."""
+    authority, proxy = Authority(tmp_path), Proxy("http")
+    app = web.Application()
+
+    async def version(_: web.Request) -> web.Response:
+        return web.json_response({"gitVersion": "v1.36.0"})
+
+    app.router.add_get("/version", version)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context(names=("cluster.example",))).start()
+    host = f"127.0.0.1:{runner.addresses[0][1]}"
+    section = {
+        "certificate-authority-data": base64.b64encode(authority.certificate).decode(),
+        "proxy-url": await proxy.start(),
+    }
+
+    async def asked(name: str) -> int:
+        config = _kubeconfig(f"https://{host}", {"token": "t"}, **section, **{"tls-server-name": name})
+        cluster = await connect_brought(Brought("one/a/kubeconfig", json.dumps(config)))
+        try:
+            async with cluster.stream("GET", "/version", {}, None) as answer:
+                return answer.status
+        finally:
+            await cluster.close()
+
+    assert await asked("cluster.example") == 200
+    assert proxy.seen == [host]
+    with pytest.raises(Problem, match="cannot be reached"):
+        await asked("other.example")
+    proxy.stop()
+    await runner.cleanup()
 
 
 async def test_namespaces_share_no_connection_though_they_bring_the_same(elsewhere: Elsewhere) -> None:

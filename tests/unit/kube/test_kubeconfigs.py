@@ -53,6 +53,41 @@ def test_what_is_wrong_is_named(text: str, words: str) -> None:
         parse(text, "of cluster 'a'", files=Files(Path()))
 
 
+ODD = {
+    "server": (
+        "a",
+        "//a",
+        "a:6443",
+        "ftp://a",
+        "https://",
+        "https://a:99999",
+        "https://a:b",
+        "https://[::1",
+        "https://a..b",
+    ),
+    "proxy-url": ("a", "socks5://a:1080", "https://a:99999", "https://a\nb", "https://a\0b", f"https://{'a' * 64}"),
+    "tls-server-name": ("a..b", "a\0b", "a\nb", "a" * 64),
+    "token": ("a\n", "a\r\nImpersonate-User: b", "a\0b"),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in ODD.items() for value in values])
+def test_what_cannot_be_sent_is_refused_by_the_name_of_its_field_and_not_shown(field: str, value: str) -> None:
+    text = _config({"token": value}) if field == "token" else _config({}, **{field: value})
+    with pytest.raises(KubeconfigProblem, match=f"kubeconfig of cluster 'a': {field} ") as caught:
+        parse(text, "of cluster 'a'")
+    assert "Impersonate" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["https://a", "http://a:8080/x/", "https://[::1]:6443", "https://ü.example", "https://1.2.3.4."]
+)
+def test_addresses_that_can_be_called_are_taken(value: str) -> None:
+    text = _config({}, **{"server": value, "proxy-url": value, "tls-server-name": "kubernetes.default"})
+    found = parse(text, "of cluster 'a'")
+    assert (found.server, found.proxy, found.server_name) == (value, value, "kubernetes.default")
+
+
 GOOD = {"name": "prod", "kubeconfig": "/x"}
 
 
