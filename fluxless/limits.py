@@ -141,6 +141,7 @@ STATUS_WORDS = _limit("STATUS_WORDS", 32 * KIB, "characters", "an API server's w
 CALLER_BODY = _limit("CALLER_BODY", 4 * MIB, "bytes", "a request to a webhook (FUNCTIONS_REQUEST_BODY_SIZE_LIMIT)")
 DIRECTORY = _limit("DIRECTORY", 4 * MIB, "bytes", "what webhooks find a cluster's objects by; beyond it they ask it")
 RECEIVER_BODY = _limit("RECEIVER_BODY", 3 * MIB, "bytes", "a request to a Receiver, as in Flux")
+ISSUERS = _limit("ISSUERS", 500, "issuers", "of tokens, whose keys a worker keeps")
 
 # -- work: slots, objects, chains --------------------------------
 CLUSTER_SLOTS = _limit("CLUSTER_SLOTS", 32, "objects", "one cluster worked on at once; a namespace alone has half")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,8 @@ class _Issuer:
     fetching: asyncio.Task[None] | None = None
 
 
-_issuers: dict[tuple[int, str], _Issuer] = {}
+_issuers: OrderedDict[tuple[int, str], _Issuer] = OrderedDict()
+"""By event loop and URL, those that were asked for last at the end."""
 
 
 async def verified(header: str, audience: str, *issuers: str, discovery: str = "") -> dict[str, Any]:
@@ -75,8 +77,18 @@ async def google(header: str, email: str, audience: str) -> None:
         raise Refused("the token is not that of the service account in the secret")
 
 
+def _place(issuer: str) -> _Issuer:
+    """What is known of an issuer; who has not been asked for longest is forgotten for a new one."""
+    key = (id(asyncio.get_running_loop()), issuer)
+    place = _issuers.setdefault(key, _Issuer())
+    _issuers.move_to_end(key)
+    if len(_issuers) > limits.ISSUERS:
+        _issuers.popitem(last=False)
+    return place
+
+
 async def _key(issuer: str, identifier: str) -> Any:
-    place = _issuers.setdefault((id(asyncio.get_running_loop()), issuer), _Issuer())
+    place = _place(issuer)
     now = time.monotonic()
     if identifier in place.keys and now - place.fetched <= KEYS_FOR:
         return place.keys[identifier]

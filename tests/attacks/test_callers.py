@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -240,3 +241,15 @@ def test_the_record_of_a_run_raises_no_alarm(lines: io.StringIO) -> None:
 
     logging.getLogger("fluxless.runs").warning("%s", telling.line({"cluster": "dev", "message": FORGED}))
     _innocent(lines.getvalue())
+
+
+async def test_issuers_that_objects_name_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has up to a MiB of keys, and whoever writes Receivers names ever new ones."""
+    monkeypatch.setattr(limits, "ISSUERS", 3)
+    monkeypatch.setattr(oidc, "_issuers", OrderedDict())
+    asked = ["http://127.0.0.1:9/often", *(f"http://127.0.0.1:9/{number}" for number in range(5))]
+    for issuer in asked:
+        for one in (issuer, asked[0]):
+            with pytest.raises(Refused, match="failed to initialize OIDC provider"):
+                await oidc.verified(_token(one), "audience", one)
+    assert [url for _, url in oidc._issuers] == [*asked[-2:], asked[0]]
