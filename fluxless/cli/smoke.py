@@ -118,6 +118,9 @@ def reached(status: int, answer: Any, target: Target) -> list[Result]:
         for one in answer.get(kind) or []:
             text = f"{what} {one['name']}: {one['message']}"
             found.append(Result(True, text) if one["ok"] else _refused(one, text, target))
+    for one in answer.get("programs") or []:
+        text = f"program {one['name']}: {one['message']}"
+        found.append(Result(bool(one["ok"]), text, "" if one["ok"] else "see the message", final=True))
     for one in answer.get("objects") or []:
         found.append(Result(True, f"{one['name']} is refused: {one['message']}", warning=True))
     return found

@@ -27,6 +27,8 @@ from fluxless.oci.errors import InvalidReference, NotInRegistry, RegistryRefused
 from fluxless.oci.reference import Repository, parse
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.world import World
+from fluxless.render import kustomize
+from fluxless.render.binaries import PROGRAM
 
 HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$")
 """A host and nothing else: what is asked becomes part of a URL."""
@@ -55,8 +57,8 @@ NOBODY_HAS = "fluxless/does-this-answer"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Of one cluster, registry or object; `missing` is the role that it lacks, as far as that is the reason; `install`
-    that the CRDs are not there.
+    """Of one cluster, registry, program or object; `missing` is the role that it lacks, as far as that is the reason;
+    `install` that the CRDs are not there.
     """
 
     name: str
@@ -78,9 +80,9 @@ async def report(
     identity: Callable[[], Identity],
     services: Services | None = None,
 ) -> dict[str, Any]:
-    """`{clusters, registries, objects}` as JSON: the named clusters, the given registries, and those that the clusters'
-    objects pull from; of the objects those that `refusals.py` finds, where there are `services`, and the hosts that
-    `leads.py` finds. `seen` gives a cluster's objects, or None when it does not answer.
+    """`{clusters, registries, programs, objects}` as JSON: the named clusters, the given registries, and those that the
+    clusters' objects pull from; the program that builds; of the objects those that `refusals.py` finds, where there are
+    `services`, and the hosts that `leads.py` finds. `seen` gives a cluster's objects, or None when it does not answer.
     """
     refused: list[Finding] = []
 
@@ -111,10 +113,13 @@ async def report(
         found = await asyncio.gather(*map(pulled_from, names))
         return await registries(dict.fromkeys([*hosts, *chain.from_iterable(found)]), identity)
 
-    of_clusters, reached = await asyncio.gather(clusters(names, connect), of_registries())
+    of_clusters, reached, builds = await asyncio.gather(
+        clusters(names, connect), of_registries(), _within(PROGRAM, _program())
+    )
     return {
         "clusters": [finding.to_json() for finding in of_clusters],
         "registries": [finding.to_json() for finding in reached],
+        "programs": [builds.to_json()],
         "objects": [finding.to_json() for finding in refused],
     }
 
@@ -222,6 +227,15 @@ async def _served(cluster: Cluster, api_version: str, kind: str) -> bool:
     except NoSuchKind:
         return False
     return True
+
+
+async def _program() -> Finding:
+    """An app setting may name one that is not ours."""
+    try:
+        await kustomize.answers()
+    except Problem as problem:
+        return Finding(PROGRAM, False, problem.failures[0].text())
+    return Finding(PROGRAM, True, "builds")
 
 
 async def _registry(host: str, identity: Callable[[], Identity]) -> Finding:

@@ -236,8 +236,8 @@ class Engine:
         return await exposition.read(self.clusters, self._seen, self._schedule, self.meter.total(), self.silence())
 
     async def check(self, registries: Iterable[str]) -> dict[str, Any]:
-        """Whether the app lives and reaches what it is there for: `{heartbeat, clusters, registries, objects}`; see
-        `access.py`. Registries are the given ones, and those of the clusters' objects. Raises `StoreUnavailable`.
+        """Whether the app lives and reaches what it is there for: `{heartbeat, …}`, and what `access.report` says.
+        Registries are the given ones, and those of the clusters' objects. Raises `StoreUnavailable`.
         """
         settings = self.services.settings
         silence, found = await asyncio.gather(

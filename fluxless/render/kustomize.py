@@ -74,6 +74,12 @@ async def kustomize(
     return text
 
 
+async def answers() -> None:
+    """See that the program is there, and that of this release. Raises `ProcessProblem`."""
+    async with _pool().process():
+        pass
+
+
 def _reason(code: int) -> str:
     if code == _NO_MEMORY:
         return f"it needs more than {limits.BUILD_MEMORY // limits.MIB} MiB of memory"

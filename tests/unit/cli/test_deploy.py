@@ -114,6 +114,14 @@ def test_objects_that_the_walls_refuse_are_told_and_stop_nobody(arm: Arm, tmp_pa
     assert f"! dev/Bucket/team/a is refused: {words} ✔ the app does its work" in text
 
 
+def test_a_program_that_is_not_that_of_the_release_fails_the_look_at_once(arm: Arm, tmp_path: Path) -> None:
+    words = "/k is not the build program of this release — unset FLUXLESS_KUSTOMIZE, or correct its path"
+    arm.check["programs"] = [{"name": "fluxless-kustomize", "ok": False, "message": words, "missing": ""}]
+    code, text = run(tmp_path)
+    assert code != 0
+    assert f"program fluxless-kustomize: {words}" in text
+
+
 def test_what_if_changes_nothing(arm: Arm, tmp_path: Path) -> None:
     code, text = run(tmp_path, "--what-if")
     assert code == 0

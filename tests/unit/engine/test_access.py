@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from fluxless.cli.arm import ASK_WITHIN
 from fluxless.engine import access
 from fluxless.engine.leads import refused
 from fluxless.kube.client import Cluster
+from fluxless.process_pool import ProcessPools
 from fluxless.reconcile.world import Ref, World
+from fluxless.render import binaries, kustomize
+from fluxless.render.binaries import PROGRAM
 
 
 def nobody() -> Any:
@@ -71,3 +75,31 @@ def test_a_suspended_source_names_no_registry() -> None:
     spec = {"provider": "azure", "url": "oci://a.azurecr.io/app"}
     assert access.named([{"spec": spec}]) == ["a.azurecr.io"]
     assert access.named([{"spec": spec | {"suspend": True}}]) == []
+
+
+async def test_a_setting_that_names_another_program_is_told_before_a_build_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`FLUXLESS_KUSTOMIZE` named the kustomize command once."""
+
+    async def seen(_: str) -> World | None:
+        return None
+
+    async def told() -> dict[str, Any]:
+        binaries._find.cache_clear()
+        pool = ProcessPools(kustomize.AT_ONCE, kustomize._started)
+        monkeypatch.setattr(kustomize, "_pool", pool.here)
+        (found,) = (await access.report([], away, seen, [], nobody))["programs"]
+        return dict(found)
+
+    assert await told() == {"name": PROGRAM, "ok": True, "message": "builds", "missing": "", "install": False}
+    command = tmp_path / "kustomize"
+    command.write_text("#!/bin/sh\nexit 1\n")
+    command.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("FLUXLESS_KUSTOMIZE", str(command))
+        found = await told()
+    binaries._find.cache_clear()
+    assert not found["ok"]
+    assert f"{command} is not the build program of this release" in found["message"]
+    assert "unset FLUXLESS_KUSTOMIZE" in found["message"]
