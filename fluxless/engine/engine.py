@@ -132,7 +132,7 @@ class Engine:
         known, schedule.away = schedule.away, self._reach.known(name)
         try:
             if schedule.away is not None and schedule.away.left_alone and schedule.away != known:
-                await self.services.store.put(records.away_name(name), b"")
+                await index.tell_away(self.services.store, name, schedule.away)
             await self._keep(name, before, schedule, etag)
         except (PreconditionFailed, Problem) as problem:  # the next plan finds out for itself
             log.warning("cluster=%s not kept that it is away: %s", name, problem)

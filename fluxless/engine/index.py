@@ -14,23 +14,28 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from fluxless.artifacts.store import Store, Stored
 from fluxless.engine.coalesce import Coalescer
 from fluxless.engine.directory import Directory, from_json
-from fluxless.engine.reach import LONGEST_PAUSE, ClusterAway
+from fluxless.engine.reach import Away
 from fluxless.engine.schedule import Schedule
 from fluxless.limits import DIRECTORY
 from fluxless.reconcile import records
 from fluxless.reconcile.world import World
 
 log = logging.getLogger("fluxless.engine")
+T = TypeVar("T")
 LISTED_EVERY = 0.25
 """Seconds between two lists of a worker: anybody may send to any path."""
-AWAY_FOR = LONGEST_PAUSE + 30.0
-"""Seconds for which a cluster counts as away after a plan has said so: the next one is not much later."""
 READ_AT_ONCE = 24
 """Directories that a worker reads at the same time."""
+
+
+async def tell_away(store: Store, name: str, away: Away) -> None:
+    """Tell webhooks that a cluster is left alone. Raises `StoreUnavailable`."""
+    await records.write_json(store, records.away_name(name), {"away": away.to_json()})
 
 
 async def keep(store: Store, name: str, world: World, schedule: Schedule, *, anew: bool) -> None:
@@ -53,13 +58,13 @@ async def keep(store: Store, name: str, world: World, schedule: Schedule, *, ane
 
 
 class Index:
-    """What a worker has read of it, one directory for each cluster. `clock` gives seconds since the epoch."""
+    """What a worker has read of it, two documents for each cluster at most. `clock` gives seconds since the epoch."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
         self._list: Coalescer[str, dict[str, Stored]] = Coalescer(self._look, spacing=LISTED_EVERY)
-        self._read: dict[str, tuple[str, Directory | None]] = {}
+        self._read: dict[str, tuple[str, object]] = {}
         self._reading: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = asyncio.Semaphore(READ_AT_ONCE)
 
@@ -67,29 +72,27 @@ class Index:
         """What there is now, by the name of its blob. Raises `StoreUnavailable`."""
         return await self._list(records.DIRECTORIES)
 
-    def away(self, name: str, listed: Mapping[str, Stored]) -> bool:
-        """Whether plans have found lately that a cluster does not answer. They say so again while it lasts."""
-        marker = listed.get(records.away_name(name))
-        return marker is not None and self._clock() - marker.modified < AWAY_FOR
-
-    def refuse_away(self, name: str, listed: Mapping[str, Stored]) -> None:
-        """Raises `ClusterAway` for a cluster that is away."""
-        if self.away(name, listed):
-            raise ClusterAway(name, "plans that were made lately had no answer")
+    async def refuse_away(self, name: str, listed: Mapping[str, Stored]) -> None:
+        """Raises `ClusterAway` for a cluster that plans leave alone because it did not answer."""
+        if (mark := listed.get(records.away_name(name))) is not None:
+            known = await self._document(mark, lambda document: Away.from_json(document.get("away", [0, 0, ""])))
+            known.refuse(name, self._clock())
 
     async def directory(self, name: str, listed: Mapping[str, Stored]) -> Directory | None:
         """That of a cluster, at least as new as the list; None when nobody knows. Raises `StoreUnavailable`."""
-        blob = records.directory_name(name)
-        there = listed.get(blob)
-        if there is None or there.size > DIRECTORY:
-            return None
-        async with self._reading[name]:
-            etag, found = self._read.get(name, ("", None))
-            if etag != there.etag:
+        there = listed.get(records.directory_name(name))
+        return None if there is None else await self._document(there, from_json)
+
+    async def _document(self, blob: Stored, read: Callable[[dict[str, Any]], T]) -> T:
+        if blob.size > DIRECTORY:
+            return read({})
+        async with self._reading[blob.name]:
+            etag, found = self._read.get(blob.name, ("", None))
+            if etag != blob.etag:
                 async with self._slots:
-                    found, now = await records.read_state(self._store, blob, from_json)
-                self._read[name] = (now or "", found)
-            return found
+                    found, now = await records.read_state(self._store, blob.name, read)
+                self._read[blob.name] = (now or "", found)
+            return cast("T", found)
 
     async def _look(self, prefix: str) -> dict[str, Stored]:
         return {blob.name: blob async for blob in self._store.list(prefix)}

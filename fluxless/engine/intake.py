@@ -24,6 +24,7 @@ from fluxless.engine.coalesce import Coalescer
 from fluxless.engine.directory import Directory
 from fluxless.engine.doors import Answer
 from fluxless.engine.index import Index
+from fluxless.engine.reach import ClusterAway
 from fluxless.kube.client import Cluster
 from fluxless.kube.errors import NotFound
 from fluxless.notification import delivery
@@ -154,11 +155,11 @@ class Intake:
         """
         known = await self._index.directory(name, listed)
         if known is None:
-            self._index.refuse_away(name, listed)
+            await self._index.refuse_away(name, listed)
             known = await self._look((name, TOLD))
         matching = known.having(keys)
         if matching:
-            self._index.refuse_away(name, listed)
+            await self._index.refuse_away(name, listed)
         targets = [(by_name(ref.kind).api_version, *ref) for ref in matching]
         await asyncio.gather(*(self._annotate((name, target)) for target in targets))
         return len(matching)
@@ -186,15 +187,17 @@ class Intake:
         found = {name: ref for name, one in known.items() if one is not None and (ref := one.receiver(path))}
         if not found:
             untold = [name for name, one in known.items() if one is None or one.pathless]
-            found = await self._look_for(path, [name for name in untold if not self._index.away(name, listed)])
+            found = await self._look_for(path, untold, listed)
         if not found:
             return NO_RECEIVER
         until, slots = asyncio.get_running_loop().time() + PATIENCE, asyncio.Semaphore(TOLD_AT_ONCE)
 
         async def deliver(name: str, ref: Ref) -> Acceptance:
-            if self._index.away(name, listed):
-                return AWAY
             async with slots:
+                try:
+                    await self._index.refuse_away(name, listed)
+                except ClusterAway:
+                    return AWAY
                 return await self._deliver(name, ref, path, headers, body, until)
 
         return _together(await asyncio.gather(*(deliver(name, ref) for name, ref in found.items())))
@@ -204,7 +207,7 @@ class Intake:
         found = await asyncio.gather(*(self._index.directory(name, listed) for name in names))
         return dict(zip(names, found, strict=True))
 
-    async def _look_for(self, path: str, names: list[str]) -> dict[str, Ref]:
+    async def _look_for(self, path: str, names: list[str], listed: Mapping[str, Stored]) -> dict[str, Ref]:
         """The receiver of a path in clusters whose directory does not tell; they are asked now and then."""
 
         async def look(name: str) -> Ref | None:
@@ -213,6 +216,7 @@ class Intake:
                 return before.receiver(path)
             try:
                 async with asyncio.timeout(PATIENCE):
+                    await self._index.refuse_away(name, listed)
                     found = await self._look((name, (RECEIVER,)))
             except (Problem, TimeoutError):
                 return None

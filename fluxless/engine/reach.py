@@ -33,8 +33,8 @@ WORDS = 500
 class ClusterAway(Problem):
     """The cluster did not answer lately; nothing was sent to it now."""
 
-    def __init__(self, name: str, words: str) -> None:
-        text = f"cluster {name!r} is away; {words}"
+    def __init__(self, name: str, seconds: float, why: str) -> None:
+        text = f"cluster {name!r} is away; it is asked again in {seconds:.0f} s. It said last: {why}"
         step = "check that the cluster runs and that the app can reach its address"
         super().__init__(Failure(FailureClass.INTERNAL, text, next_step=step))
 
@@ -63,6 +63,12 @@ class Away:
     def left_alone(self) -> bool:
         """Whether it has failed often enough for that."""
         return self.failures >= TOLERATED
+
+    def refuse(self, name: str, now: float) -> None:
+        """Raises `ClusterAway` while it is left alone. No pause of ours is longer than the longest."""
+        left = self.until - now
+        if self.left_alone and 0 < left <= LONGEST_PAUSE:
+            raise ClusterAway(name, left, self.why)
 
 
 class Reach:
@@ -103,10 +109,8 @@ class Reach:
 
     def refuse_away(self, name: str) -> None:
         """Raises `ClusterAway` while the cluster is left alone."""
-        known = self._known.get(name)
-        left = 0.0 if known is None else known.until - self._clock()
-        if known is not None and known.left_alone and 0 < left <= LONGEST_PAUSE:  # no pause of ours is longer
-            raise ClusterAway(name, f"it is asked again in {left:.0f} s. It said last: {known.why}")
+        if (known := self._known.get(name)) is not None:
+            known.refuse(name, self._clock())
 
     def _note(self, name: str, failures: int, why: str) -> None:
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(10, max(0, failures - TOLERATED)))

@@ -46,7 +46,7 @@ def directory_name(cluster: str) -> str:
 
 
 def away_name(cluster: str) -> str:
-    """The blob that is there, and young, while a cluster does not answer."""
+    """The blob that is there while a cluster does not answer."""
     return f"{DIRECTORIES}{cluster}.away"
 
 

@@ -15,8 +15,8 @@ from fluxless.artifacts.directory import DirectoryStore
 from fluxless.artifacts.store import PreconditionFailed
 from fluxless.engine import index
 from fluxless.engine.directory import Directory, git_key
-from fluxless.engine.index import Index, keep
-from fluxless.engine.reach import LONGEST_PAUSE, ClusterAway
+from fluxless.engine.index import Index, keep, tell_away
+from fluxless.engine.reach import Away, ClusterAway
 from fluxless.engine.schedule import Schedule
 from fluxless.reconcile.records import away_name, directory_name
 from fluxless.reconcile.world import Ref, World
@@ -117,16 +117,26 @@ async def test_a_storm_of_webhooks_is_a_few_lists(store: CountingStore) -> None:
     assert store.since() == {"list": 1, "get": 1}
 
 
-async def test_a_cluster_is_away_while_plans_say_so(store: CountingStore) -> None:
-    now = time.time()
+async def test_a_cluster_is_away_until_it_is_asked_again(store: CountingStore) -> None:
+    now = 1000.0
     reading = Index(store, lambda: now)
-    await store.put(away_name("c"), b"")
+    await tell_away(store, "c", Away(2, now + 15.0, "no answer"))
     listed = await reading.listed()
-    assert (reading.away("c", listed), reading.away("d", listed)) == (True, False)
-    with pytest.raises(ClusterAway, match="'c' is away"):
-        reading.refuse_away("c", listed)
-    now += LONGEST_PAUSE + 60
-    assert not reading.away("c", listed), "a mark that nobody renews is that of a worker that died"
+    store.since()
+    for _ in range(3):
+        with pytest.raises(ClusterAway, match=r"'c' is away; it is asked again in 15 s. It said last: no answer"):
+            await reading.refuse_away("c", listed)
+    await reading.refuse_away("d", listed)
+    assert store.since() == {"get": 1}
+    now += 15.0
+    await reading.refuse_away("c", listed)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"away": 1}', b'{"away": [9, 1e15, "poisoned"]}'])
+async def test_a_mark_that_is_not_ours_keeps_nobody_away(store: CountingStore, data: bytes) -> None:
+    await store.put(away_name("c"), data)
+    reading = Index(store, time.time)
+    await reading.refuse_away("c", await reading.listed())
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"version": 99}', b'{"version": 1, "objects": 3}'])
