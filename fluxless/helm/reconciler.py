@@ -9,7 +9,6 @@ from __future__ import annotations
 from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.drift import check_drift
-from fluxless.helm.memory import Memory
 from fluxless.helm.moves import uninstall_known
 from fluxless.helm.recognise import recognise
 from fluxless.helm.run import HelmReleaseRun
@@ -22,7 +21,7 @@ from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.lease import held
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
-from fluxless.reconcile.records import drift_name, read_state
+from fluxless.reconcile.records import drift_name
 from fluxless.reconcile.target import account_exists, open_target
 from fluxless.reconcile.waiting import wait_for_others
 
@@ -44,7 +43,7 @@ class HelmReleaseController:
             async with turn(), held(run, run.services.settings.release_lease):
                 await uninstall_known(run)
         await remove_chart(run)
-        await run.services.store.delete(run.memory_name)
+        await run.remembered.delete()
         await run.services.store.delete(drift_name(run.cluster.name, run.ref))
         return Outcome(OutcomeState.GONE)
 
@@ -75,7 +74,7 @@ async def check_dependencies(run: HelmReleaseRun) -> None:
 
 async def recall(run: HelmReleaseRun) -> None:
     """What is remembered of the last step. Sets no condition."""
-    run.memory, run.etag = await read_state(run.services.store, run.memory_name, Memory.from_json)
+    await run.remembered.recall()
     if run.memory.action in {"install", "upgrade"}:  # by a worker that may have died
         run.status.set(lastAttemptedReleaseAction=run.memory.action)
 

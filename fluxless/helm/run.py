@@ -20,9 +20,9 @@ from fluxless.helm.release import Release
 from fluxless.helm.state import Wanted
 from fluxless.helm.turns import Turn
 from fluxless.reconcile.interval import seconds
-from fluxless.reconcile.lease import Lease
+from fluxless.reconcile.lease import Lease, Remembered
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import applied_name, write_json
+from fluxless.reconcile.records import applied_name
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from fluxless.reconcile.survey import Survey
@@ -43,8 +43,8 @@ class HelmReleaseRun(TargetRun):
         self.gates = services.settings.helm_gates
         self._spec = completed(obj.get("spec") or {}, self.gates)
         self.owner = Owner(self.ref.name, self.ref.namespace, HELM_GROUP)
-        self.memory = Memory()  # recall
-        self.etag: str | None = None  # recall: of the memory
+        name = applied_name(self.cluster.name, self.ref)
+        self.remembered = Remembered(services.store, name, Memory.from_json)  # recall
         self.lease: Lease | None = None
         """While this step may change the release."""
         self.turn = Turn()
@@ -168,14 +168,9 @@ class HelmReleaseRun(TargetRun):
         return {"revision": self.revision}
 
     @property
-    def memory_name(self) -> str:
-        """The blob of the memory."""
-        return applied_name(self.cluster.name, self.ref)
-
-    @property
-    def turns(self) -> Memory:
-        """What the lease is in."""
-        return self.memory
+    def memory(self) -> Memory:
+        """What is kept between steps."""
+        return self.remembered.memory
 
     @property
     def changed_by_lease(self) -> str:
@@ -186,14 +181,7 @@ class HelmReleaseRun(TargetRun):
         """Keep what later steps need. Raises `StoreUnavailable`; when another worker has written it, `Waiting` or
         `PreconditionFailed`.
         """
-        await (self.lease.write() if self.lease is not None else self.write_memory())
-
-    async def write_memory(self) -> None:
-        """Over what was read or written before. Raises `PreconditionFailed`, `StoreUnavailable`."""
-        document, etag = self.memory.to_json(), self.etag
-        self.etag = await write_json(
-            self.services.store, self.memory_name, document, if_match=etag, only_if_absent=etag is None
-        )
+        await (self.lease.write() if self.lease is not None else self.remembered.write())
 
     def notable(self, outcome: Outcome) -> bool:
         """Whether the run record is worth keeping."""

@@ -51,7 +51,7 @@ async def prune(run: KustomizationRun) -> None:
     record = replace(run.applied.record, inputs=run.inputs, revision=run.revision, pending=pending)
     same = run.memory.applied.inputs == run.inputs  # drift was corrected while a health check waits: it waits on
     since = run.memory.checking_since if same else None
-    run.memory = Memory(record, since, run.build.floating, run.memory.token)
+    run.remembered.memory = Memory(record, since, run.build.floating, run.memory.token)
     await run.save_memory()
     if pruned.failures:
         reason = reasons.PRUNE_HELD if hold else reasons.PRUNE_FAILED

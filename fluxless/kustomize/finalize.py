@@ -10,11 +10,11 @@ from fluxless.apply.inventory import restrict, union
 from fluxless.apply.objects import parse_id
 from fluxless.apply.prune import Pruned, prune, still_there
 from fluxless.kustomize.moves import moved
-from fluxless.kustomize.run import KustomizationRun, Memory
+from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import drift_name, read_state
+from fluxless.reconcile.records import drift_name
 from fluxless.reconcile.target import account_exists, open_target
 
 log = logging.getLogger("fluxless.kustomize")
@@ -24,7 +24,7 @@ POLL = 2.0
 
 async def finalize(run: KustomizationRun) -> Outcome:
     """Delete what the policy says and wait if it says so; GONE releases the object. Raises `Problem`."""
-    run.memory, run.etag = await read_state(run.services.store, run.memory_name, Memory.from_json)
+    await run.remembered.recall()
     inventory = union(run.old_inventory, run.memory.applied.pending)
     if _deletes(run) and inventory and not await account_exists(run):
         left = "\n".join(parse_id(id_).subject for id_ in inventory)
@@ -40,7 +40,7 @@ async def finalize(run: KustomizationRun) -> Outcome:
             raise Transient(reasons.PRUNE_FAILED, pruned.failures)
         if run.spec.get("deletionPolicy") == "WaitForTermination":
             await _await_termination(run, inventory)
-    await run.services.store.delete(run.memory_name)
+    await run.remembered.delete()
     await run.services.store.delete(drift_name(run.cluster.name, run.ref))
     return Outcome(State.GONE)
 

@@ -26,13 +26,12 @@ from fluxless.kustomize.finalize import finalize
 from fluxless.kustomize.health import check_health
 from fluxless.kustomize.inputs import read_variables
 from fluxless.kustomize.keyring import read_keys
-from fluxless.kustomize.run import KustomizationRun, Memory
+from fluxless.kustomize.run import KustomizationRun
 from fluxless.reconcile.errors import Ended, Stalled, Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.interval import jittered
 from fluxless.reconcile.judgement import judge_by
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import read_state
 from fluxless.reconcile.target import explained, open_target
 
 QUIET = {"unchanged", "drifted"}
@@ -94,7 +93,7 @@ async def read_expressions(run: KustomizationRun) -> None:
 
 async def recall(run: KustomizationRun) -> None:
     """Read what is remembered of the last apply. Sets no condition."""
-    run.memory, run.etag = await read_state(run.services.store, run.memory_name, Memory.from_json)
+    await run.remembered.recall()
 
 
 async def detect_drift(run: KustomizationRun) -> None:

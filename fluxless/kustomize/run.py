@@ -19,9 +19,9 @@ from fluxless.artifacts.store import PreconditionFailed
 from fluxless.kept import number, whole
 from fluxless.kustomize.build import Build
 from fluxless.reconcile.interval import seconds
-from fluxless.reconcile.lease import Lease, overtaken
+from fluxless.reconcile.lease import Lease, Remembered, overtaken
 from fluxless.reconcile.outcome import Outcome, State
-from fluxless.reconcile.records import applied_name, write_json
+from fluxless.reconcile.records import applied_name
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.target import TargetRun
@@ -75,8 +75,8 @@ class KustomizationRun(TargetRun):
     def __init__(self, kind: Kind, obj: dict[str, Any], survey: Survey, services: Services) -> None:
         super().__init__(kind, obj, survey, services)
         self.owner = Owner(self.ref.name, self.ref.namespace)
-        self.memory = Memory()  # recall
-        self.etag: str | None = None  # recall: of the memory
+        name = applied_name(self.cluster.name, self.ref)
+        self.remembered = Remembered(services.store, name, Memory.from_json)  # recall
         self.lease: Lease | None = None  # apply, prune: while this step changes objects
         self._taking = asyncio.Lock()
         self.artifact: dict[str, Any] = {}  # resolve_source
@@ -152,14 +152,9 @@ class KustomizationRun(TargetRun):
         self.progress(f"{doing} for revision {self.revision} with a timeout of {format_duration(self.timeout)}")
 
     @property
-    def memory_name(self) -> str:
-        """The blob of the memory."""
-        return applied_name(self.cluster.name, self.ref)
-
-    @property
-    def turns(self) -> Memory:
-        """What the lease is in."""
-        return self.memory
+    def memory(self) -> Memory:
+        """What is kept between steps."""
+        return self.remembered.memory
 
     @property
     def changed_by_lease(self) -> str:
@@ -189,16 +184,9 @@ class KustomizationRun(TargetRun):
         """
         self.memory.until, self.lease = 0.0, None
         try:
-            await self.write_memory()
+            await self.remembered.write()
         except PreconditionFailed:
             raise overtaken(self) from None
-
-    async def write_memory(self) -> None:
-        """Over what was read or written before. Raises `PreconditionFailed`, `StoreUnavailable`."""
-        document, etag = self.memory.to_json(), self.etag
-        self.etag = await write_json(
-            self.services.store, self.memory_name, document, if_match=etag, only_if_absent=etag is None
-        )
 
     def notable(self, outcome: Outcome) -> bool:
         """Whether the run record is worth keeping: something was done, went wrong or came to its end."""

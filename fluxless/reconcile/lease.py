@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from fluxless.api import reasons
 from fluxless.api.failure import Failure, FailureClass
-from fluxless.artifacts.store import PreconditionFailed, StoreUnavailable
+from fluxless.artifacts.store import PreconditionFailed, Store, StoreUnavailable
 from fluxless.reconcile.errors import Waiting
+from fluxless.reconcile.records import read_state, write_json
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.world import Ref
 
@@ -28,13 +29,45 @@ SOON = 1.0
 """Seconds until the next look when somebody else was faster."""
 
 
-class Turns(Protocol):
-    """The part of a memory that a lease is in: how many turns there were, and until when the present one lasts (seconds
-    since the epoch).
+class Memory(Protocol):
+    """What a controller keeps of an object. A lease is in it: how many turns there were, and until when the present one
+    lasts (seconds since the epoch).
     """
 
     token: int
     until: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is kept."""
+        ...
+
+
+M = TypeVar("M", bound=Memory)
+
+
+class Remembered(Generic[M]):
+    """The memory of one object in the store. Each write is over what was read or written before, and nothing else."""
+
+    def __init__(self, store: Store, name: str, read: Callable[[dict[str, Any]], M]) -> None:
+        """`name` is that of the blob; `read` takes its document, an empty one when there is none."""
+        self.memory = read({})
+        self._store = store
+        self._name = name
+        self._read = read
+        self._etag: str | None = None
+
+    async def recall(self) -> None:
+        """Read it. Raises `StoreUnavailable`."""
+        self.memory, self._etag = await read_state(self._store, self._name, self._read)
+
+    async def write(self) -> None:
+        """Keep it. Raises `PreconditionFailed` when another worker has written meanwhile, `StoreUnavailable`."""
+        document, etag = self.memory.to_json(), self._etag
+        self._etag = await write_json(self._store, self._name, document, if_match=etag, only_if_absent=etag is None)
+
+    async def delete(self) -> None:
+        """Forget it. Raises `StoreUnavailable`."""
+        await self._store.delete(self._name)
 
 
 class Leased(Protocol):
@@ -45,17 +78,13 @@ class Leased(Protocol):
     lease: Lease | None
 
     @property
-    def turns(self) -> Turns:
+    def remembered(self) -> Remembered[Any]:
         """Its memory."""
         ...
 
     @property
     def changed_by_lease(self) -> str:
         """What only one worker changes, in words."""
-        ...
-
-    async def write_memory(self) -> None:
-        """Over what was read or written before. Raises `PreconditionFailed`, `StoreUnavailable`."""
         ...
 
 
@@ -85,7 +114,7 @@ class Lease:
 
     async def take(self) -> None:
         """Raises `Waiting` while another worker has it."""
-        memory, now = self._run.turns, self._run.services.clock()
+        memory, now = self._run.remembered.memory, self._run.services.clock()
         if memory.until > now:
             raise overtaken(self._run, memory.until - now)
         memory.token += 1
@@ -107,9 +136,9 @@ class Lease:
         """Keep the memory, and the lease for another while. Raises `Waiting` when it is lost, `StoreUnavailable`."""
         async with self._writing:
             began = time.monotonic()
-            self._run.turns.until = self._run.services.clock() + self._seconds
+            self._run.remembered.memory.until = self._run.services.clock() + self._seconds
             try:
-                await self._run.write_memory()
+                await self._run.remembered.write()
             except PreconditionFailed:
                 self._lost = True
                 raise overtaken(self._run) from None
@@ -128,10 +157,10 @@ class Lease:
         """The next worker need not wait."""
         self._over.set()
         async with self._writing:
-            self._run.turns.until = 0.0
+            self._run.remembered.memory.until = 0.0
             with contextlib.suppress(PreconditionFailed, StoreUnavailable):
                 if not self._lost:
-                    await self._run.write_memory()
+                    await self._run.remembered.write()
 
     def check(self) -> None:
         """Before we change anything ourselves. Raises `Waiting`."""
