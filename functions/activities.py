@@ -25,11 +25,14 @@ SUMMARY_LIMIT = 1000
 
 @blueprint.activity_trigger(input_name="message")
 async def plan(message: Message) -> dict[str, Any]:
-    """`{cluster, inFlight, finished, draining}` to `{ok, batches, wakeAfter, counts, summary}`."""
+    """`{cluster, begun, turn, inFlight, finished, draining}` to `{ok, batches, wakeAfter, counts, summary}`."""
+
+    from fluxless.engine.schedule import Turn
 
     async def work() -> dict[str, Any]:
+        turn = Turn(message["begun"], message["turn"]) if "begun" in message else None  # a former release's has none
         steps = await host.engine().plan(
-            message["cluster"], message["inFlight"], message["finished"], draining=message["draining"]
+            message["cluster"], message["inFlight"], message["finished"], draining=message["draining"], turn=turn
         )
         return steps.to_json()
 

@@ -44,17 +44,20 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
     cluster, turn, failed = state["cluster"], int(state.get("turn", 0)), 0
     again = bool(state.get("again"))
     turns = int(state.get("turns", FORMER_TURNS))
+    begun = str(state.get("begun") or context.current_utc_datetime.isoformat())
     last_turn = turn + turns
     flight: dict[str, Any] = {}
     finished: dict[str, Any] = {}
+    told: dict[str, Any] = {"phase": "working"}
     while True:
         turn += 1
         draining = turn > last_turn
+        # before the plan is made, so that whoever reads it knows which plans have not begun (functions/wake.py)
+        told |= {"turn": turn, "begun": begun, "code": names.CODE}
+        context.set_custom_status(told)
+        message = {"cluster": cluster, "begun": begun, "turn": turn, "draining": draining}
         try:
-            plan = yield context.call_activity(
-                names.PLAN,
-                {"cluster": cluster, "inFlight": sorted(flight), "finished": finished, "draining": draining},
-            )
+            plan = yield context.call_activity(names.PLAN, message | {"inFlight": sorted(flight), "finished": finished})
         except Exception as error:  # its worker has died: a failed plan like any other
             plan = {"ok": False, "summary": f"the plan's worker has died: {str(error)[:DEATH]}"}
         if plan["ok"]:
@@ -69,19 +72,11 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
             wait = SETTLED  # whoever told us of an object may have done so before the API server had stored it
         again = False
         phase = "working" if flight else "waiting" if wait is not None else "idle"
-        context.set_custom_status(
-            {
-                "phase": phase,
-                "turn": turn,
-                "code": names.CODE,
-                "inFlight": len(flight),
-                **plan.get("counts", {}),
-                "error": plan["summary"],
-            }
-        )
+        told |= {"phase": phase, "inFlight": len(flight), **plan.get("counts", {}), "error": plan["summary"]}
+        context.set_custom_status(told)
         if not flight and (wait is None or draining):
             if wait is not None:
-                context.continue_as_new({"cluster": cluster, "turn": turn, "turns": TURNS})
+                context.continue_as_new({"cluster": cluster, "begun": begun, "turn": turn, "turns": TURNS})
             return
         yield from _wait(context, flight, turn, LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT))
         for batch in [batch for batch, task in flight.items() if task.is_completed]:

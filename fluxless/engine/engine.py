@@ -27,7 +27,7 @@ from fluxless.engine.metering import Meter
 from fluxless.engine.pace import Pace
 from fluxless.engine.plan import NextSteps
 from fluxless.engine.reach import Reach
-from fluxless.engine.schedule import Schedule
+from fluxless.engine.schedule import Schedule, Turn
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile import records, survey, world
@@ -77,22 +77,34 @@ class Engine:
         return self._connections[name]
 
     async def plan(
-        self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool = False
+        self,
+        name: str,
+        in_flight: list[str],
+        finished: Mapping[str, list[list[Any]]],
+        *,
+        draining: bool = False,
+        turn: Turn | None = None,
     ) -> NextSteps:
         """Settle the batches that have finished, then decide what starts now. Raises `Problem`; `ClusterAway` while
         the cluster is left alone because it did not answer.
 
-        While `draining` nothing starts: the orchestration wants to begin a new history once its batches are done.
+        While `draining` nothing starts: the orchestration wants to begin a new history once its batches are done. A
+        second call for the same `turn` hands out the same batches.
         """
         try:
             async with self._pace.kept(name):
-                return await self._plan(name, in_flight, finished, draining=draining)
+                return await self._plan(name, in_flight, finished, draining, turn)
         finally:
             loop_lag.tell()
             self.meter.touch()
 
     async def _plan(
-        self, name: str, in_flight: list[str], finished: Mapping[str, list[list[Any]]], *, draining: bool
+        self,
+        name: str,
+        in_flight: list[str],
+        finished: Mapping[str, list[list[Any]]],
+        draining: bool,
+        turn: Turn | None = None,
     ) -> NextSteps:
         for attempt in range(3):
             (document, schedule), etag = await records.read_state(
@@ -100,6 +112,10 @@ class Engine:
                 records.schedule_name(name),
                 lambda document: (document, Schedule.from_json(document)),
             )
+            handed = schedule.handed_before(turn)
+            if handed is not None:
+                log.warning("cluster=%s turn=%s is planned again: the answer is that of before", name, turn)
+                return NextSteps(handed, 1.0, {})
             for batch, outcomes in finished.items():
                 schedule.settle(batch, _outcomes(name, batch, outcomes))
             if draining:
@@ -115,6 +131,8 @@ class Engine:
                 raise
             now, schedule.away = self.services.clock(), None
             plan = plans.make(taken.world, schedule, frozenset(in_flight), now, self._namer(taken))
+            if plan.batches:
+                schedule.turn, schedule.handed = turn, list(plan.batches)
             try:
                 await index.keep(self.services.store, name, taken.world, schedule, anew=attempt > 0)
                 await self._keep(name, document, schedule, etag)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fluxless.engine.reach import Away
 from fluxless.kept import Malformed, listed, mapping, number, text, whole
@@ -78,16 +78,35 @@ class Entry:
         )
 
 
+class Turn(NamedTuple):
+    """Which plan of which loop: when the loop was begun, in its own words, and the number of the plan in it."""
+
+    begun: str
+    number: int
+
+
 @dataclass(slots=True)
 class Schedule:
     """The entries of one cluster by reference. `index` is the digest of the directory that the last plan has left for
     webhooks, and its ETag: plans without news read and write nothing more. `away` is there while the cluster does not
-    answer.
+    answer. `handed` are the batches that were handed out last, by the plan of that `turn`.
     """
 
     entries: dict[Ref, Entry] = field(default_factory=dict)
     index: str = ""
     away: Away | None = None
+    turn: Turn | None = None
+    handed: list[str] = field(default_factory=list)
+
+    def handed_before(self, turn: Turn | None) -> list[str] | None:
+        """What the plan of that turn has handed out already, or None where it is to be made.
+
+        Durable runs a plan again whose answer was lost with its worker, and may run one late whose answer it has. The
+        first gives the same answer again; the second must not hand out what a later plan has handed out.
+        """
+        if turn is None or self.turn is None or turn.begun != self.turn.begun or turn.number > self.turn.number:
+            return None
+        return self.handed if turn == self.turn else []
 
     def batch(self, batch: str) -> list[Ref]:
         """The objects of a batch in a fixed order: outcomes come back in it, without names."""
@@ -129,6 +148,8 @@ class Schedule:
             document["index"] = self.index
         if self.away is not None:
             document["away"] = self.away.to_json()
+        if self.turn is not None:
+            document |= {"turn": list(self.turn), "handed": self.handed}
         return document
 
     @classmethod
@@ -144,4 +165,7 @@ class Schedule:
         index = text(document.get("index", ""))
         if index and not INDEX.match(index):
             raise Malformed("no digest and ETag of a directory")
-        return cls(entries, index, Away.from_json(document["away"]) if "away" in document else None)
+        away = Away.from_json(document["away"]) if "away" in document else None
+        handed = [text(batch) for batch in listed(document.get("handed", []))]
+        begun, turn = listed(document.get("turn", ["", 0]))
+        return cls(entries, index, away, Turn(text(begun), whole(turn)) if begun else None, handed)

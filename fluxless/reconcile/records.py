@@ -50,6 +50,11 @@ def away_name(cluster: str) -> str:
     return f"{DIRECTORIES}{cluster}.away"
 
 
+def wake_name(cluster: str) -> str:
+    """The blob in which workers agree on who wakes a cluster's loop."""
+    return f"state/{cluster}/wake.json"
+
+
 def applied_name(cluster: str, ref: Ref) -> str:
     """The blob of what one object last applied."""
     return f"state/{cluster}/applied/{ref.kind.lower()}/{ref.namespace}/{ref.name}.json"

@@ -19,7 +19,7 @@ from fluxless.engine.directory import Directory
 from fluxless.engine.directory import from_json as directory
 from fluxless.engine.metering import RETIRED, Meter
 from fluxless.engine.reach import Away
-from fluxless.engine.schedule import Entry, Schedule
+from fluxless.engine.schedule import Entry, Schedule, Turn
 from fluxless.helm.memory import Memory as ReleaseMemory
 from fluxless.kept import Malformed
 from fluxless.kustomize.run import Memory
@@ -33,6 +33,8 @@ SCHEDULE = Schedule(
     {Ref("Kustomization", "apps", "web"): Entry(1, "r", "s", 10.0, 2, "b", "r", 5.0, True, "c")},
     f'{"0" * 32} "0x1"',
     Away(2, 3.0, "no answer"),
+    Turn("2026-11-28T00:00:00", 7),
+    ["b"],
 )
 DIRECTORY = Directory({"k": [Ref("GitRepository", "apps", "web")]}, {"p": Ref("Receiver", "apps", "push")}, True)
 APPLIED = AppliedRecord("i", "r", ("web", "apps"), {"a_b__ConfigMap": Applied("v1", "d", "u", "m", True)}, {"x": "v1"})
