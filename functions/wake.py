@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
-from functions import host, names
+from functions import host, instances, names, nudge
 from functions.orchestrators import TURNS
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from fluxless.engine.intake import Acceptance, Announcement
 
 log = logging.getLogger("fluxless.functions")
-STUCK = 900.0
-"""Seconds without any movement of a running `sync` after which it is ended and started again."""
+STUCK = 300.0
+"""Seconds without any movement of a running `sync` after which it is ended and started again. A turn waits for half a
+minute at most; a plan that a killed host had in hand is seen again after a minute, and one whose storage or API server
+does not answer has failed within two.
+"""
 AT_ONCE = 16
 """Clusters that are woken at the same time."""
-NEWS_EVERY = 0.25
-"""Seconds between two wakes of one cluster by news."""
 LISTEN_EVERY = 10.0
 """Seconds between two looks at the heartbeat."""
 _heard = float("-inf")
@@ -36,51 +37,29 @@ CLOCK_LOOK = 300.0
 CLOCK_STUCK = 600.0
 """Seconds without any movement of the second clock after which it is ended and started again."""
 _clock_seen = float("-inf")
-ENDS_LOOK, ENDS_LOOKS = 0.1, 50
-"""Seconds between two looks at an instance that is to end, and how many; then the next caller starts it again."""
-RUNNING = {"Running", "Pending", "ContinuedAsNew"}
 
 
 async def wake(client: df.DurableOrchestrationClient, cluster: str, *, news: bool = True) -> None:
     """Make sure that the cluster is planned soon, whatever its `sync` is doing.
 
-    With `news` there is something that a plan which runs at this moment may have missed, so the turn after the current
-    one is woken as well; the timer has no news.
+    With `news` there is something that a plan which runs at this moment may have missed; the timer has none.
     """
     instance = names.sync_instance(cluster)
-    running = await _running(client, instance)
-    if running is not None and _silent(running) > STUCK:
+    running = await instances.running(client, instance)
+    if running is not None and instances.silent(running) > STUCK:
         log.error("cluster=%s alert=sync-stuck instance=%s is ended and started again", cluster, instance)
-        running = await _end(client, instance, f"no movement for {STUCK:.0f} s")
+        running = await instances.end(client, instance, f"no movement for {STUCK:.0f} s")
     elif running is not None and _of_other_code(running):
         log.warning(
             "cluster=%s instance=%s was begun by a release that this one cannot go on for: it is ended and begun anew",
             cluster,
             instance,
         )
-        running = await _end(client, instance, "begun by another release")
+        running = await instances.end(client, instance, "begun by another release")
     if running is not None:
-        await _nudge(client, instance, running, turns=2 if news else 1)
+        await (nudge.with_news(client, cluster, instance, running) if news else nudge.once(client, instance, running))
         return
-    await _start(client, names.SYNC, instance, {"cluster": cluster, "again": news, "turns": TURNS})
-
-
-async def _running(client: df.DurableOrchestrationClient, instance: str) -> Any:
-    """The status of an instance that has not ended; None for any other."""
-    status = await client.get_status(instance)
-    return status if status and status.runtime_status and status.runtime_status.value in RUNNING else None
-
-
-async def _end(client: df.DurableOrchestrationClient, instance: str, reason: str) -> Any:
-    """Terminate it, which is a message to it: until it has ended, none of that name can be started. Its status if it
-    has not ended in time.
-    """
-    await client.terminate(instance, reason)
-    for _ in range(ENDS_LOOKS):
-        if (running := await _running(client, instance)) is None:
-            return None
-        await asyncio.sleep(ENDS_LOOK)
-    return running
+    await instances.start(client, names.SYNC, instance, {"cluster": cluster, "again": news, "turns": TURNS})
 
 
 _clients: dict[str, df.DurableOrchestrationClient] = {}
@@ -94,7 +73,7 @@ async def _wake_one(cluster: str) -> None:
 def _news() -> Coalescer[str, None]:
     from fluxless.engine.coalesce import Coalescer
 
-    return Coalescer(_wake_one, spacing=NEWS_EVERY)
+    return Coalescer(_wake_one, spacing=nudge.NEWS_EVERY)
 
 
 async def wake_news(client: df.DurableOrchestrationClient, clusters: Iterable[str]) -> None:
@@ -108,15 +87,8 @@ async def announce(client: df.DurableOrchestrationClient, announcement: Announce
     """Tell a cluster that was out of reach, again and again; nothing where that is being done already."""
     message = announcement.to_json()
     instance = names.announce_instance(announcement.cluster, message)
-    if await _running(client, instance) is None:
-        await _start(client, names.ANNOUNCE, instance, message)
-
-
-async def _start(client: df.DurableOrchestrationClient, name: str, instance: str, message: dict[str, Any]) -> None:
-    try:
-        await client.start_new(name, instance, message)
-    except Exception as error:  # the SDK has no error of its own for "already running": somebody else was first
-        log.info("instance=%s not started: %s", instance, str(error)[:200])
+    if await instances.running(client, instance) is None:
+        await instances.start(client, names.ANNOUNCE, instance, message)
 
 
 async def pass_on(client: df.DurableOrchestrationClient, taken: Acceptance) -> None:
@@ -137,23 +109,6 @@ async def wake_all(client: df.DurableOrchestrationClient, clusters: Iterable[str
                 log.error("cluster=%s alert=not-woken %s", cluster, str(error)[:200])
 
     await asyncio.gather(*(one(cluster) for cluster in clusters))
-
-
-async def _nudge(client: df.DurableOrchestrationClient, instance: str, status: Any, turns: int) -> None:
-    """End the current wait of a running `sync`, and of the turns that follow it."""
-    custom = status.custom_status if isinstance(status.custom_status, dict) else {}
-    turn = int(custom.get("turn", 0))
-    try:
-        for ahead in range(turns):
-            await client.raise_event(instance, names.wake_event(turn + ahead), None)
-    except Exception as error:  # it has ended meanwhile: the caller's news were there before its last plan, or
-        log.info("instance=%s not woken: %s", instance, str(error)[:200])  # the next tick of the timer sees them
-
-
-def _silent(status: Any) -> float:
-    """Seconds since an instance has moved."""
-    updated = status.last_updated_time
-    return 0.0 if updated is None else time.time() - updated.timestamp()
 
 
 def _of_other_code(status: Any) -> bool:
@@ -181,12 +136,12 @@ async def keep_clock(client: df.DurableOrchestrationClient) -> None:
         return
     _clock_seen = now
     try:
-        running = await _running(client, names.CLOCK_INSTANCE)
-        if running is not None and _silent(running) < CLOCK_STUCK:
+        running = await instances.running(client, names.CLOCK_INSTANCE)
+        if running is not None and instances.silent(running) < CLOCK_STUCK:
             return
         if running is not None:
             log.error("alert=clock-stuck the second clock is ended and started again")
-            await _end(client, names.CLOCK_INSTANCE, "no movement for ten minutes")
+            await instances.end(client, names.CLOCK_INSTANCE, "no movement for ten minutes")
         await client.start_new(names.CLOCK, names.CLOCK_INSTANCE, {})
     except Exception as error:  # somebody else was first, or Durable is away: the next caller looks again
         log.info("second clock not started: %s", str(error)[:200])

@@ -7,13 +7,13 @@ The program is a child: it ends with its parent, however that ends. Its log, `du
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
 
 import aiohttp
 from aiohttp import web
@@ -28,6 +28,8 @@ READY_WITHIN = 60.0
 """Seconds that it may take to start."""
 HISTORY = 256 * 1024 * 1024
 """Bytes that one may have."""
+STARTS = 3
+"""Now and then it ends at its start, when it is asked for its door before it knows its functions."""
 TAIL = 2000
 """Characters of its log that are shown when it does not start."""
 STORAGE = "AzureWebJobsStorage"
@@ -69,6 +71,16 @@ class Extension:
         await self._worker.setup()
         await web.TCPSite(self._worker, "127.0.0.1", 0).start()
         base = f"http://127.0.0.1:{self._worker.addresses[0][1]}"
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        for _ in range(STARTS):
+            if found := await self._begin(base):
+                self._client, self._rpc = found, json.loads(found)["rpcBaseUrl"].rstrip("/")
+                return
+        await self.stop(0.0)
+        raise RuntimeError(f"{self._program} does not start: {self._log.read_text(errors='replace')[-TAIL:]}")
+
+    async def _begin(self, base: str) -> str:
+        """Start the program once; the value of client bindings, or "" where it has ended or does not answer."""
         door = f"http://127.0.0.1:{free_port()}/"
         command = [
             *(shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL", str(self._program)),
@@ -77,36 +89,21 @@ class Extension:
             *("--activities", ",".join(self._app.of_type("activityTrigger"))),
         ]
         with self._log.open("ab") as output:
-            self._process = await self._spawn(command, output)
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
-        self._client = await self._await_door(door)
-        self._rpc = json.loads(self._client)["rpcBaseUrl"].rstrip("/")
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.STDOUT
+            )
+        assert self._http is not None
+        deadline = asyncio.get_running_loop().time() + READY_WITHIN
+        while self._process.returncode is None and asyncio.get_running_loop().time() < deadline:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self._http.get(door) as answer:
+                    return await answer.text()
+            await asyncio.sleep(0.1)
+        return ""
 
     def listens_at(self, base: str) -> None:
         """The host is up: what the program has asked for may run."""
         self._ready.set()
-
-    @staticmethod
-    async def _spawn(command: list[str], output: IO[bytes]) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.STDOUT
-        )
-
-    async def _await_door(self, door: str) -> str:
-        assert self._http is not None
-        assert self._process is not None
-        deadline = asyncio.get_running_loop().time() + READY_WITHIN
-        while True:
-            try:
-                async with self._http.get(door) as answer:
-                    return await answer.text()
-            except aiohttp.ClientError as error:
-                ended = self._process.returncode is not None
-                if ended or asyncio.get_running_loop().time() > deadline:
-                    await self.stop(0.0)
-                    last = self._log.read_text(errors="replace")[-TAIL:]
-                    raise RuntimeError(f"{self._program} does not answer ({error}): {last}") from None
-            await asyncio.sleep(0.1)
 
     async def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL after `grace` seconds. What is left is in storage."""

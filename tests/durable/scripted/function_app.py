@@ -38,10 +38,12 @@ def begins(number: int, *, each: int = 1) -> dict[str, Any]:
     return NOTHING | {"batches": [f"{number}-{part}" for part in range(each)]}
 
 
-def script(cluster: str, turn: int) -> dict[str, Any]:
-    """What the plan of that turn (from 1) says."""
-    name, _, count = cluster.partition("-")
+def script(cluster: str, turn: int, flight: list[str]) -> dict[str, Any]:
+    """What the plan of that turn (from 1) says. One that comes while batches are in flight starts nothing."""
+    name, count, *_ = [*cluster.split("-"), ""]
     last = turn > int(count or 1)
+    if flight:
+        return NOTHING
     match name:
         case "chain" | "deadbatch" | "slow" | "stuck":
             return NOTHING if last else begins(turn)
@@ -63,8 +65,8 @@ async def plan(message: dict) -> dict:  # type: ignore[type-arg]
     if message["draining"]:
         return NOTHING | {"wakeAfter": None if message["inFlight"] else 0.0}
     await asyncio.sleep(0.02)
-    calls[cluster] += 1
-    return script(cluster, calls[cluster])
+    calls[cluster] += not message["inFlight"]
+    return script(cluster, calls[cluster], message["inFlight"])
 
 
 @app.activity_trigger(input_name="message")

@@ -35,7 +35,7 @@ class LocalHost:
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})}, start_new_session=True
             )
         try:
-            self.url = until(lambda: self._address(start), "the host listens", 15)
+            self.url = until(lambda: self._address(start), "the host listens", 60)
         except BaseException:
             self.kill()
             raise
