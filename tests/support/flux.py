@@ -137,7 +137,7 @@ class Flux:
     # -- time -------------------------------------------------------------------------------------------------------
 
     async def run(
-        self, limit: float = 30.0, patience: float = 5.0, enough: Callable[[], Awaitable[bool]] | None = None
+        self, limit: float = 120.0, patience: float = 5.0, enough: Callable[[], Awaitable[bool]] | None = None
     ) -> int:
         """Plan and reconcile until nothing is due within `patience` seconds, or it is `enough`; the number of plans."""
         plans = 0
@@ -157,7 +157,7 @@ class Flux:
                 else:
                     await asyncio.sleep(steps.wake_after)
 
-    async def run_until(self, holds: Callable[[], Awaitable[bool]], times: int = 3, limit: float = 60.0) -> None:
+    async def run_until(self, holds: Callable[[], Awaitable[bool]], times: int = 3, limit: float = 120.0) -> None:
         """Plan and reconcile until it was seen to hold so many times: of what waits, that it goes on waiting."""
         seen = 0
 

@@ -188,19 +188,19 @@ async def test_two_workers_at_once_take_turns(flux: Flux, repo: Repo, workers: C
     """Nothing is applied beside a worker whose lease is good; it is applied when that worker has gone."""
     await begin(flux, repo)
     await push(flux, repo, manifests("old", *MAPS))
-    flux.configure(apply_lease=5.0)
+    lease = 15.0
+    flux.configure(apply_lease=lease)
     async with workers(is_write) as late:
         services = late.engine.services
-        late.engine.services = replace(services, settings=replace(services.settings, apply_lease=5.0))
+        late.engine.services = replace(services, settings=replace(services.settings, apply_lease=lease))
         working = asyncio.create_task(late.work())
         await asyncio.wait_for(late.stopped.wait(), 30)
         await push(flux, repo, manifests("new", *MAPS))
-        with contextlib.suppress(TimeoutError):
-            await flux.run(limit=2.0)
+        await flux.run(patience=0.5)
         assert set((await values(flux)).values()) == {"first"}
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-    await flux.run()
+    await flux.run(patience=lease)
     assert set((await values(flux)).values()) == {"new"}
 
 
