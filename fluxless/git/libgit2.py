@@ -9,10 +9,13 @@ A question is JSON; an answer is `y` and what was asked for, or `n` and a proble
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
+import signal
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +41,8 @@ OBJECT_CACHE = 32 * MIB
 """Bytes of decoded objects that libgit2 keeps."""
 WINDOW, WINDOWS = 32 * MIB, 128 * MIB
 """Bytes of packs that it maps into memory, at a time and all together: they count as memory here."""
+PR_SET_PDEATHSIG = 1
+"""Linux's prctl(2): the signal that the kernel sends when the thread that started us ends."""
 DEPTHS = (1, 50, 0)
 """How deep to look for a commit that is no tip: 0 is all of the history."""
 _LENGTH = struct.Struct(">I")
@@ -50,6 +55,7 @@ _BROKEN = (pygit2.GitError, KeyError, AttributeError, TypeError, ValueError, Loo
 
 def serve() -> None:
     """Answer questions until there are no more."""
+    _end_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (GIT_MEMORY, GIT_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pygit2.settings.cache_max_size(OBJECT_CACHE)
@@ -61,6 +67,12 @@ def serve() -> None:
         _, most = resource.getrlimit(resource.RLIMIT_CPU)
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + FETCH_SECONDS, most))
         _tell(told, program.answer(asked.read(_LENGTH.unpack(head)[0])))
+
+
+def _end_with_parent() -> None:
+    """Also in the middle of an answer. Elsewhere than on Linux it notices when it has come to an end with it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tell(told: BinaryIO, answer: bytes) -> None:

@@ -27,10 +27,16 @@ WORKER = """
 import asyncio, json, sys
 from pathlib import Path
 from fluxless import addresses
+from fluxless.git.auth import Auth
+from fluxless.git.fetch import fetched
 from fluxless.render.helm import helm
 from fluxless.render.keys import Keys
 from fluxless.render.kustomize import kustomize
 from fluxless.render.sops import decrypt
+
+async def fetch(url):
+    async with fetched(url, Auth(), ref="refs/heads/main", commit="a" * 40, timeout=600):
+        pass
 
 async def main(folder, server, encrypted):
     addresses.use(addresses.AddressPolicy.of("127.0.0.0/8", {}))
@@ -44,17 +50,21 @@ async def main(folder, server, encrypted):
         helm("template", ["web", chart], server, "default", timeout=600, post_render=wanted),
         decrypt(encrypted.encode(), "json", token, "x.json"),
         kustomize(folder, folder),
+        fetch(f"{server}/repo.git"),
     )
 
 asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))
 """
+PYTHON = Path(sys.executable).name
 STARTED = {
     ("helm", "upgrade"),
     ("helm", "template"),
     ("sops", "decrypt"),
     (PROGRAM, "serve"),
     (PROGRAM, "post-render"),
+    (PYTHON, "-I"),
 }
+OURS = {PROGRAM, PYTHON}
 WITHIN = 30.0
 
 
@@ -65,7 +75,7 @@ def _role(process: psutil.Process) -> tuple[str, str]:
 
 
 async def _started(worker: int) -> dict[tuple[str, str], psutil.Process]:
-    """All of them at work; our own program, which would end when its input does, stands still."""
+    """All of them at work; our own programs, which would end when their input does, stand still."""
     found: dict[tuple[str, str], psutil.Process] = {}
     async with asyncio.timeout(WITHIN):
         while found.keys() < STARTED:
@@ -73,15 +83,17 @@ async def _started(worker: int) -> dict[tuple[str, str], psutil.Process]:
             for process in psutil.Process(worker).children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
                     role = _role(process)
-                    if role in STARTED - found.keys() and (role[0] != PROGRAM or _confined(process)):
+                    if role in STARTED - found.keys() and (role[0] not in OURS or _confined(process)):
                         found[role] = process
-                        if role[0] == PROGRAM:
+                        if role[0] in OURS:
                             process.suspend()
     return found
 
 
 def _confined(process: psutil.Process) -> bool:
-    """Whether it has got as far as that: it gives up its rights first of all, and its life without its parent."""
+    """Whether it has got so far: what it gives up behind its life without its parent, be it memory or rights."""
+    if Path(process.cmdline()[0]).name == PYTHON:
+        return bool(process.rlimit(psutil.RLIMIT_AS)[0] != psutil.RLIM_INFINITY)
     return "NoNewPrivs:\t1" in Path(f"/proc/{process.pid}/status").read_text()
 
 
