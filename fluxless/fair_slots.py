@@ -21,7 +21,7 @@ class FairSlots:
     """`total` slots of one event loop. A tenant gets another one only while it holds fewer than are free."""
 
     def __init__(self, total: int) -> None:
-        self._free = total
+        self.total = self._free = total
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
@@ -57,6 +57,17 @@ class FairSlots:
         self._held[who] -= 1
         if not self._held[who]:
             del self._held[who]
+        self._serve()
+
+    def resize(self, total: int) -> None:
+        """Have so many slots from now on. Who holds one keeps it: where there are fewer, nobody else gets any until
+        enough have been given back.
+        """
+        self._free += total - self.total
+        self.total = total
+        self._serve()
+
+    def _serve(self) -> None:
         while able := [other for other in self._waiting if self._may(other)]:
             chosen = min(able, key=lambda other: self._held[other])
             turn = self._waiting[chosen][0]

@@ -28,6 +28,7 @@ from fluxless.engine.pace import Pace
 from fluxless.engine.plan import NextSteps
 from fluxless.engine.reach import Reach
 from fluxless.engine.schedule import Schedule, Turn
+from fluxless.engine.shares import Shares
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.reconcile import records, survey, world
@@ -60,6 +61,7 @@ class Engine:
         self._kinds = tuple(kind for kind in KINDS if kind.built)
         self._ids = itertools.count()
         self._pace = Pace()
+        self._shares = Shares(services.store, services.slots)
         self.meter = Meter(services.store, services.clock)
         known = index.Index(services.store, services.clock)
         self.intake = Intake(lambda: self.clusters, self.cluster, known, lambda: self.services)
@@ -216,7 +218,8 @@ class Engine:
                 runs_log.log(logging.WARNING if failed else logging.INFO, "%s", telling.line(record))
             return outcome
 
-        outcomes = await asyncio.gather(*(one(ref) for ref in refs))
+        async with self._shares.at_work(name):
+            outcomes = await asyncio.gather(*(one(ref) for ref in refs))
         loop_lag.tell()
         self.meter.touch()
         try:

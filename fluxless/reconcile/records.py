@@ -55,6 +55,11 @@ def wake_name(cluster: str) -> str:
     return f"state/{cluster}/wake.json"
 
 
+def work_prefix(cluster: str) -> str:
+    """The folder in which workers say that they are at work on a cluster, each by a blob of its name."""
+    return f"work/{cluster}/"
+
+
 def applied_name(cluster: str, ref: Ref) -> str:
     """The blob of what one object last applied."""
     return f"state/{cluster}/applied/{ref.kind.lower()}/{ref.namespace}/{ref.name}.json"

@@ -1,7 +1,8 @@
 """How many objects a worker works on at the same time: more would only make each of them take longer.
 
 Every cluster has slots of its own, and in it every namespace its share, so that one that does not answer holds up no
-other; and what has failed before gets only some of them, so that it holds up nothing that is well.
+other; and what has failed before gets only some of them, so that it holds up nothing that is well. A cluster's slots
+are for all workers together: who shares them with others has a part (`engine/shares.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ class Slots:
         self._clusters: dict[str, FairSlots] = {}
         self._failing: dict[str, FairSlots] = {}
         self._all = FairSlots(everything)
+
+    def share(self, cluster: str, workers: int) -> None:
+        """So many workers work on a cluster, this one included: it has its part of the slots, one at least."""
+        for slots, total in ((self._clusters, self._each), (self._failing, self._few)):
+            if cluster in slots:
+                slots[cluster].resize(max(1, total // workers))
+
+    def total(self, cluster: str) -> int:
+        """The slots that this worker has for a cluster."""
+        return self._clusters[cluster].total if cluster in self._clusters else self._each
 
     @contextlib.asynccontextmanager
     async def taken(self, cluster: str, namespace: str = "", *, failing: bool = False) -> AsyncIterator[None]:

@@ -112,3 +112,24 @@ async def test_waiters_that_are_cancelled_together_with_the_holder_lose_no_slot(
     assert {type(found) for found in await asyncio.gather(*tasks, return_exceptions=True)} == {asyncio.CancelledError}
     async with asyncio.timeout(1), slots.taken("d"), slots.taken("e"):
         pass
+
+
+async def test_fewer_slots_are_given_when_enough_have_come_back() -> None:
+    slots = FairSlots(8)
+    crowd = Crowd(slots)
+    await crowd.come("a", 20)
+    assert len(crowd.inside) == 4
+    slots.resize(2)
+    await crowd.go("a", 3)
+    assert len(crowd.inside) == 1, "those that had one kept it, and nobody got another"
+    await crowd.go("a")
+    assert len(crowd.inside) == 1
+    slots.resize(8)
+    await asyncio.sleep(0.01)
+    assert len(crowd.inside) == 4, "those that wait are told"
+    await crowd.go("a", 20)
+    slots.resize(1)
+    await crowd.come("b", 2)
+    assert crowd.inside == ["b"]
+    await crowd.go("b", 2)
+    assert crowd.inside == []

@@ -26,10 +26,12 @@ from fluxless.engine.reach import ClusterAway
 from fluxless.kube.client import Cluster
 from fluxless.kube.connect import read_clusters
 from fluxless.kube.errors import Unreachable
+from fluxless.limits import CLUSTER_SLOTS
 from fluxless.reconcile.services import Services
 from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from tests.support.counting import CountingStore
 from tests.support.flux import SOURCE
+from tests.support.hosted import until
 from tools.fleet import Fault, Fleet
 
 pytestmark = pytest.mark.cluster
@@ -105,7 +107,7 @@ async def group(cluster: Cluster, control_plane: Path, azurite: str, tmp_path: P
     await fleet.stop()
     there = {obj["metadata"]["name"] for obj in await cluster.list(await cluster.resource("v1", "Namespace"))}
     for name in there & set(group.names):
-        for version, kind in ((NOTIFY, "Receiver"), (SOURCE, "GitRepository")):
+        for version, kind in ((NOTIFY, "Receiver"), (SOURCE, "GitRepository"), (SOURCE, "OCIRepository")):
             resource = await cluster.resource(version, kind)
             for obj in await cluster.list(resource, name):
                 await cluster.patch(resource, obj["metadata"]["name"], name, body={"metadata": {"finalizers": None}})
@@ -228,6 +230,41 @@ async def test_what_one_worker_finds_away_is_away_for_all(group: Group) -> None:
     await another.plan(away, [], {})
     assert others.since() == {"get": 1}
     assert set((await webhooks.intake.accept(_push(url))).woken) == {here, away}
+
+
+async def test_two_workers_share_the_slots_of_a_cluster(group: Group) -> None:
+    """And its batches: no object is in two of them, whoever works on which."""
+    name = group.names[0]
+    silent = await asyncio.start_server(lambda *_: asyncio.sleep(3600), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/x.git"
+    await group.source(name, url, suspend=False)
+    await group.put(name, "OCIRepository", {"interval": "1h", "url": url.replace("http", "oci"), "insecure": True})
+    workers = [engine for engine, _ in (group.worker(), group.worker())]
+    for engine in workers:
+        engine._shares._after, engine._shares._every = 0.0, 0.5
+    steps = await workers[0].plan(name, [], {})
+    assert len(steps.batches) == 2
+    again = await workers[1].plan(name, steps.batches, {})
+    assert (again.batches, again.counts["inFlight"]) == ([], 2)
+    working = [
+        asyncio.create_task(engine.reconcile(name, batch)) for engine, batch in zip(workers, steps.batches, strict=True)
+    ]
+
+    async def come(total: int) -> None:
+        async def have() -> bool:
+            return [engine.services.slots.total(name) for engine in workers] == [total, total]
+
+        await until(have, f"both workers to have {total} slots")
+
+    try:
+        await come(CLUSTER_SLOTS // 2)
+        working[0].cancel()
+        await come(CLUSTER_SLOTS)
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        silent.close()
 
 
 async def test_a_receiver_is_found_on_its_cluster_and_its_secret_stays_there(group: Group) -> None:
