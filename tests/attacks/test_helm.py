@@ -4,7 +4,6 @@ takes no more than its share.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import itertools
@@ -29,6 +28,7 @@ from fluxless.helm import strvals
 from fluxless.process import Finished, Limits, ProcessProblem
 from fluxless.render import helm as room
 from fluxless.render.helm import HelmFailed, helm
+from tests.support import serving
 from tests.support.charts import ChartServer, files_of, packed
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.releases import CHART, put_release, the_release
@@ -204,28 +204,19 @@ async def test_a_schema_of_ones_own_is_still_obeyed(tmp_path: Path) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def neighbour() -> AsyncIterator[tuple[str, list[bytes]]]:
+async def neighbour() -> AsyncIterator[tuple[int, list[bytes]]]:
     """Something that listens near the app, and what it was sent."""
-    heard: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.readline())
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
-    server.close()
+    async with serving.neighbour(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}") as found:
+        yield found
 
 
 @pytest.mark.cluster
 async def test_helm_fetches_no_schema_from_what_is_near_the_app(
-    flux: Flux, charts: ChartServer, neighbour: tuple[str, list[bytes]]
+    flux: Flux, charts: ChartServer, neighbour: tuple[int, list[bytes]]
 ) -> None:
     """Not even for a chart that is packed in a packed chart."""
-    address, heard = neighbour
-    schema = json.dumps({"$ref": f"{address}/admin/host/keys"})
+    port, heard = neighbour
+    schema = json.dumps({"$ref": f"http://127.0.0.1:{port}/admin/host/keys"})
     leaf = packed("leaf", "1.0.0", {"values.schema.json": schema})
     branch = packed("branch", "1.0.0", more={"charts/leaf-1.0.0.tgz": leaf})
     charts.add("tree", "1.0.0", packed("tree", "1.0.0", CHART, {"charts/branch-1.0.0.tgz": branch}))

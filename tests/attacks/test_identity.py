@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +36,7 @@ from fluxless.source.git_access import access
 from fluxless.source.helm_origin import Origin
 from fluxless.source.helm_repository import HelmRepositoryRun
 from fluxless.source.oci import OCIRepositoryRun
+from tests.support.identity import IdentityEndpoint, environment
 from tests.support.proxies import Proxy
 from tests.support.tls import Authority
 
@@ -54,14 +54,13 @@ class Somebody:
     def __init__(self, trusted: ssl.SSLContext, own: ssl.SSLContext, authority: str) -> None:
         self.authority = authority
         self.seen: list[str] = []
-        self.asked: list[str] = []
-        """Resources that the identity endpoint gave tokens for."""
+        self.identity = IdentityEndpoint(lambda resource, _: f"{TOKEN}{resource}")
         self.challenge = f"Bearer resource_id={STORAGE}, authorization_uri=https://login.microsoftonline.com/t"
         self._contexts = {"https": trusted, "own": own}
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/identity", self._identity)
+        app.router.add_get("/identity", self.identity.give)
         app.router.add_post("/oauth2/exchange", self._exchange)
         app.router.add_post("/oauth2/token", self._exchange)
         app.router.add_route("*", "/{path:(v2/)?away/.*}", self._redirect)
@@ -80,12 +79,6 @@ class Somebody:
     async def stop(self) -> None:
         self._proxy.stop()
         await self._runner.cleanup()
-
-    async def _identity(self, request: web.Request) -> web.Response:
-        resource = request.query["resource"]
-        self.asked.append(resource)
-        answer = {"access_token": f"{TOKEN}{resource}", "resource": resource, "token_type": "Bearer"}
-        return web.json_response(answer | {"expires_on": str(int(time.time()) + 3600)})
 
     async def _exchange(self, request: web.Request) -> web.Response:
         await self._note(request)
@@ -124,8 +117,8 @@ async def somebody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     await found.start()
     for name in ("FLUXLESS_TOKEN_HOSTS", "FLUXLESS_ACR_SUFFIXES", "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://{found.hosts['http']}/identity")
-    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    for name, value in environment(f"http://{found.hosts['http']}/identity").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("SSL_CERT_FILE", str(trust))
     monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=str(trust)))
     transport._context.cache_clear()
@@ -304,7 +297,7 @@ async def test_the_audience_that_a_challenge_names_is_nobodys(
     somebody.challenge = f"Bearer resource_id={resource}, authorization_uri=https://login.microsoftonline.com/t"
     with pytest.raises(REFUSALS):
         await _bucket(_filled({"endpoint": "https://{https}"}, somebody), {})
-    assert set(somebody.asked) == {STORAGE}
+    assert set(somebody.identity.asked) == {STORAGE}
     assert not any(f"{TOKEN}{resource}" in said for said in somebody.seen)
 
 
@@ -345,4 +338,4 @@ async def test_an_identity_that_rules_clusters_is_not_chosen_by_a_secret(
     spec = _filled({"endpoint": "https://{https}", "secretRef": {"name": "s"}}, somebody)
     with pytest.raises(REFUSALS, match=r"rules clusters|no UUID"):
         await _bucket(spec, {"s": {"clientId": spelled}}, ruling_identities=frozenset({RULER}))
-    assert somebody.asked == []
+    assert somebody.identity.asked == []

@@ -34,7 +34,9 @@ from fluxless.reconcile.remotes import KEPT, Remotes
 from fluxless.reconcile.services import Services, Settings
 from fluxless.reconcile.target import TargetRun, open_target
 from fluxless.transport import Tls
+from tests.support.identity import IdentityEndpoint, environment
 from tests.support.proxies import Proxy
+from tests.support.serving import served
 from tests.support.tls import Authority
 
 SECRET = "the token that the host keeps in a file"
@@ -47,21 +49,19 @@ def _resource(name: str) -> str:
 
 class Elsewhere:
     """An API server, ARM and the identity endpoint; `seen` are the Authorization headers of the first, `opened` the
-    clusters that ARM gave away, and `clients` the identities that tokens were asked for.
+    clusters that ARM gave away.
     """
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.opened: list[str] = []
-        self.clients: list[str] = []
-        self.resources: list[str] = []
-        """What those tokens are for."""
+        self.identity = IdentityEndpoint(lambda *_: "token")
         self.user: dict[str, Any] = {"token": "of-the-app"}
         """Of the kubeconfig that ARM gives."""
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/identity", self._identity)
+        app.router.add_get("/identity", self.identity.give)
         app.router.add_post("/{path:.*}/listClusterUserCredential", self._credentials)
         app.router.add_get("/version", self._version)
         app.router.add_get("/unknown", self._unknown)
@@ -72,12 +72,6 @@ class Elsewhere:
 
     async def stop(self) -> None:
         await self._runner.cleanup()
-
-    async def _identity(self, request: web.Request) -> web.Response:
-        self.clients.append(request.query.get("client_id", ""))
-        self.resources.append(request.query["resource"])
-        answer = {"access_token": "token", "resource": request.query["resource"], "token_type": "Bearer"}
-        return web.json_response(answer | {"expires_on": "4102444800"})
 
     async def _credentials(self, request: web.Request) -> web.Response:
         self.opened.append(request.path.rsplit("/", 2)[1])
@@ -97,8 +91,8 @@ async def elsewhere(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Elsewhere]
     found = Elsewhere()
     await found.start()
     monkeypatch.setenv("FLUXLESS_ARM_ENDPOINT", found.url)
-    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{found.url}/identity")
-    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    for name, value in environment(f"{found.url}/identity").items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("FLUXLESS_IDENTITY_CLIENT_ID", raising=False)
     identity.credential.cache_clear()
     yield found
@@ -203,14 +197,14 @@ async def test_no_object_opens_a_cluster_as_the_app_unless_its_own_may(elsewhere
     data = {"provider": "azure", "cluster": _resource(wanted)}
     with pytest.raises(REFUSALS, match="add it to \"mayOpen\" of 'one' in the app setting FLUXLESS_CLUSTERS"):
         await _asked("configMap", data, _clusters())
-    assert (elsewhere.opened, elsewhere.clients, elsewhere.seen) == ([], [], [])
+    assert (elsewhere.opened, elsewhere.identity.clients, elsewhere.seen) == ([], [], [])
 
 
 @pytest.mark.parametrize("listed", ["two", _resource("two"), _resource("TWO")])
 async def test_a_cluster_that_is_listed_is_opened(elsewhere: Elsewhere, listed: str) -> None:
     data = {"provider": "azure", "cluster": _resource("two")}
     await _asked("configMap", data, _clusters(mayOpen=[listed], openAs="c-9"))
-    assert (elsewhere.opened, elsewhere.clients, elsewhere.seen) == (["two"], ["c-9"], ["Bearer of-the-app"])
+    assert (elsewhere.opened, elsewhere.identity.clients, elsewhere.seen) == (["two"], ["c-9"], ["Bearer of-the-app"])
     with pytest.raises(REFUSALS, match="FLUXLESS_CLUSTERS"):
         await _asked("configMap", data | {"cluster": _resource("three")}, _clusters(mayOpen=[listed]))
 
@@ -225,7 +219,7 @@ async def test_a_cluster_gets_a_token_for_aks_alone_and_only_where_aks_is(
     elsewhere.user = {"exec": {"command": "kubelogin", "args": ["get-token", "--server-id", server_id]}}
     with pytest.raises(REFUSALS, match=words):
         await _asked("configMap", {"provider": "azure", "cluster": _resource("two")}, _clusters(mayOpen=["two"]))
-    assert (elsewhere.resources, elsewhere.seen) == (["https://management.azure.com"], [])
+    assert (elsewhere.identity.asked, elsewhere.seen) == (["https://management.azure.com"], [])
 
 
 class Federated:
@@ -260,7 +254,7 @@ async def test_an_account_opens_it_by_its_own_identity(
     data = {"provider": "azure", "cluster": _resource("two"), **named}
     await _asked("configMap", data, _clusters(), object_level_identity=True, **settings)
     assert Federated.made == [("mover", "mover", "of tenant/mover"), ("closed",)]
-    assert (elsewhere.opened, elsewhere.clients) == (["two"], [])
+    assert (elsewhere.opened, elsewhere.identity.clients) == (["two"], [])
 
 
 async def test_an_account_that_is_not_there_leaves_nothing_to_the_app(elsewhere: Elsewhere) -> None:
@@ -268,7 +262,7 @@ async def test_an_account_that_is_not_there_leaves_nothing_to_the_app(elsewhere:
     settings: dict[str, Any] = {"object_level_identity": True, "default_kubeconfig_service_account": "absent"}
     with pytest.raises(REFUSALS, match="service account 'tenant/absent' not found"):
         await _asked("configMap", data, _clusters(mayOpen=["two"]), **settings)
-    assert (elsewhere.opened, elsewhere.clients) == ([], [])
+    assert (elsewhere.opened, elsewhere.identity.clients) == ([], [])
 
 
 async def test_an_account_of_its_own_takes_the_gate(elsewhere: Elsewhere) -> None:
@@ -276,7 +270,7 @@ async def test_an_account_of_its_own_takes_the_gate(elsewhere: Elsewhere) -> Non
     data = {"provider": "azure", "cluster": _resource("two"), "serviceAccountName": "mine"}
     with pytest.raises(REFUSALS, match="FLUXLESS_OBJECT_LEVEL_IDENTITY"):
         await _asked("configMap", data, _clusters())
-    assert elsewhere.clients == []
+    assert elsewhere.identity.clients == []
 
 
 async def test_a_cluster_that_an_account_names_is_judged(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,17 +322,13 @@ async def test_what_helm_asks_goes_by_the_proxy_too_and_for_the_same_name(tmp_pa
         return web.json_response({"gitVersion": "v1.36.0"})
 
     app.router.add_get("/version", version)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context(names=("cluster.example",))).start()
-    host = f"127.0.0.1:{runner.addresses[0][1]}"
-    section = {
+    asked_of: dict[str, Any] = {
         "certificate-authority-data": base64.b64encode(authority.certificate).decode(),
         "proxy-url": await proxy.start(),
     }
 
-    async def asked(name: str) -> int:
-        config = _kubeconfig(f"https://{host}", {"token": "t"}, **section, **{"tls-server-name": name})
+    async def asked(url: str, name: str) -> int:
+        config = _kubeconfig(url, {"token": "t"}, **asked_of, **{"tls-server-name": name})
         cluster = await connect_brought(Brought("one/a/kubeconfig", json.dumps(config)))
         try:
             async with cluster.stream("GET", "/version", {}, None) as answer:
@@ -346,12 +336,12 @@ async def test_what_helm_asks_goes_by_the_proxy_too_and_for_the_same_name(tmp_pa
         finally:
             await cluster.close()
 
-    assert await asked("cluster.example") == 200
-    assert proxy.seen == [host]
-    with pytest.raises(Problem, match="cannot be reached"):
-        await asked("other.example")
+    async with served(app, tls=authority.server_context(names=("cluster.example",))) as url:
+        assert await asked(url, "cluster.example") == 200
+        assert proxy.seen == [url.removeprefix("https://")]
+        with pytest.raises(Problem, match="cannot be reached"):
+            await asked(url, "other.example")
     proxy.stop()
-    await runner.cleanup()
 
 
 async def test_namespaces_share_no_connection_though_they_bring_the_same(elsewhere: Elsewhere) -> None:

@@ -4,10 +4,7 @@ app is, gets tokens for vaults alone, and reads no file of the host.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
-import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +20,8 @@ from fluxless.kustomize.keyring import read_keys
 from fluxless.reconcile.errors import Ended
 from fluxless.reconcile.services import Services, Settings
 from fluxless.render import sops
+from tests.support.identity import HEADER, IdentityEndpoint, environment
+from tests.support.proxies import Proxy
 from tests.support.tls import Authority
 
 THIEF = "keys.example.net"
@@ -31,12 +30,12 @@ AKS = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 class Thief:
-    """Has a vault under a name of his own, with a certificate that everybody trusts. `asked` are the resources that the
-    app's identity endpoint gave tokens for; `seen` the Authorization headers that came to the vault.
+    """Has a vault under a name of his own, with a certificate that everybody trusts. `identity` is the endpoint that
+    gives the app its tokens; `seen` are the Authorization headers that came to the vault.
     """
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.identity = IdentityEndpoint(lambda resource, _: f"{TOKEN}{resource}")
         self.seen: list[str] = []
         self.resource = ""
 
@@ -46,55 +45,31 @@ class Thief:
         trust = folder / "trust.pem"
         trust.write_bytes(authority.certificate)
         app = web.Application()
-        app.router.add_get("/identity", self._identity)
+        app.router.add_get("/identity", self.identity.give)
         app.router.add_route("*", "/{path:.*}", self._vault)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         context = authority.server_context(names=(THIEF, "x.vault.azure.net"))
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
-        plain, self._tls = (address[1] for address in self._runner.addresses)
-        self._proxy = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        plain, tls = (address[1] for address in self._runner.addresses)
+        self._proxy = Proxy("http", leads_to=tls)
         return {
-            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{plain}/identity",
-            "IDENTITY_HEADER": "the-header-of-the-app",
+            **environment(f"http://127.0.0.1:{plain}/identity"),
             "AZURE_CLIENT_ID": "client-of-the-app",
-            "HTTPS_PROXY": f"http://127.0.0.1:{self._proxy.sockets[0].getsockname()[1]}",
+            "HTTPS_PROXY": await self._proxy.start(),
             "NO_PROXY": "127.0.0.1",
             "SSL_CERT_FILE": str(trust),
         }
 
     async def stop(self) -> None:
-        self._proxy.close()
+        self._proxy.stop()
         await self._runner.cleanup()
-
-    async def _identity(self, request: web.Request) -> web.Response:
-        resource = request.query["resource"]
-        self.asked.append(resource)
-        answer = {"access_token": f"{TOKEN}{resource}", "resource": resource, "token_type": "Bearer"}
-        return web.json_response(answer | {"expires_on": str(int(time.time()) + 3600)})
 
     async def _vault(self, request: web.Request) -> web.Response:
         self.seen.append(request.headers.get("Authorization", ""))
         challenge = f'Bearer authorization="https://login.microsoftonline.com/t", resource="{self.resource}"'
         return web.json_response({}, status=401, headers={"WWW-Authenticate": challenge})
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        there, back = await asyncio.open_connection("127.0.0.1", self._tls)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            try:
-                while data := await source.read(65536):
-                    sink.write(data)
-                    await sink.drain()
-            except (ConnectionError, ssl.SSLError):
-                pass
-            finally:
-                sink.close()
-
-        await asyncio.gather(pump(reader, back), pump(there, writer))
 
 
 @pytest_asyncio.fixture
@@ -156,7 +131,7 @@ async def test_a_file_that_names_a_vault_gets_no_other_token(
     with pytest.raises(Problem, match="cannot be decrypted"):
         await _decrypted(_encrypted(vault))
     assert bool(thief.seen) is vault.endswith(".vault.azure.net"), "only what is a Key Vault by its name is asked"
-    assert thief.asked == []
+    assert thief.identity.asked == []
     assert not any(TOKEN in said for said in thief.seen)
 
 
@@ -165,7 +140,7 @@ async def test_a_vault_gets_its_token(thief: Thief) -> None:
     thief.resource = "https://vault.azure.net"
     with pytest.raises(Problem, match="cannot be decrypted"):
         await _decrypted(_encrypted("https://x.vault.azure.net"))
-    assert thief.asked == ["https://vault.azure.net"]
+    assert thief.identity.asked == ["https://vault.azure.net"]
     assert f"Bearer {TOKEN}https://vault.azure.net" in thief.seen
 
 
@@ -183,7 +158,7 @@ async def test_the_child_learns_nothing_of_who_the_app_is(
     monkeypatch.setenv("FLUXLESS_PUSH_SECRET", "the-secret-of-the-app")
     said = (await _decrypted(b"{}")).decode()
     assert "IDENTITY_ENDPOINT" in said
-    assert not any(word in said for word in ("the-header-of-the-app", "client-of-the-app", "the-secret-of-the-app"))
+    assert not any(word in said for word in (HEADER, "client-of-the-app", "the-secret-of-the-app"))
 
 
 @pytest.mark.parametrize("key", ["{file}", '{"type": "external_account", "credential_source": {"file": "{file}"}}'])

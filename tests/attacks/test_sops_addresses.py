@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from fluxless.render import sops
 from fluxless.render.key_services import NotAKeyService, judge
 from fluxless.render.keys import Keys
 from fluxless.render.sops import DecryptionFailed, decrypt
+from tests.support import serving
+from tests.support.proxies import Proxy
 from tests.support.tls import Authority
 
 VALUE = (
@@ -31,34 +32,10 @@ TOKEN = Keys.of_secret({"sops.vault-token": b"token"}, "n/s")
 @pytest_asyncio.fixture(loop_scope="session")
 async def neighbour() -> AsyncIterator[tuple[int, list[bytes]]]:
     """Something that listens near the app, and what it was sent; it answers as a vault does."""
-    heard: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.readuntil(b"\r\n\r\n"))
-        body = json.dumps({"data": {"plaintext": base64.b64encode(bytes(32)).decode()}}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], heard
-    server.close()
-
-
-@pytest.fixture
-def strict() -> Iterator[None]:
-    """As the app is without settings: nothing on its own machine."""
-    before = addresses.use(addresses.AddressPolicy())
-    yield
-    addresses.use(before)
-
-
-@pytest.fixture
-def lenient() -> Iterator[None]:
-    """As an app whose setting allows its own machine."""
-    before = addresses.use(addresses.AddressPolicy.of("127.0.0.0/8", {}))
-    yield
-    addresses.use(before)
+    body = json.dumps({"data": {"plaintext": base64.b64encode(bytes(32)).decode()}}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+    async with serving.neighbour(head + body) as found:
+        yield found
 
 
 def document(**keys: Any) -> bytes:
@@ -90,7 +67,7 @@ async def test_a_refused_address_is_named_with_what_lifts_it(neighbour: tuple[in
 
 
 async def test_a_vault_whose_address_is_allowed_is_asked_with_the_token(
-    neighbour: tuple[int, list[bytes]], lenient: None
+    neighbour: tuple[int, list[bytes]],
 ) -> None:
     port, heard = neighbour
     with pytest.raises(DecryptionFailed, match="decrypt"):  # the key is not that of the value
@@ -119,25 +96,12 @@ async def stranger(
     hosts = ("evil.example", "keys.vault.azure.net")
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=authority.server_context(names=hosts))
 
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        there, back = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                while data := await source.read(65536):
-                    sink.write(data)
-            sink.close()
-
-        await asyncio.gather(pump(reader, back), pump(there, writer))
-
-    proxy = await asyncio.start_server(connect, "127.0.0.1", 0)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    proxy = Proxy("http", leads_to=server.sockets[0].getsockname()[1])
+    monkeypatch.setenv("HTTPS_PROXY", await proxy.start())
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     yield heard
-    proxy.close()
+    proxy.stop()
     server.close()
 
 

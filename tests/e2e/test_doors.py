@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import os
-import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +28,7 @@ from tests.support.flux import SOURCE, Flux, ready
 from tests.support.hosted import Hosted, until
 from tests.support.registry import Images
 from tests.support.repositories import Repo, config_map
+from tests.support.serving import served
 from tests.support.tls import Authority
 from tools.environment import EVENTS_QUEUE, SECRET
 
@@ -289,12 +289,8 @@ async def front(hosted: Hosted, tmp_path: Path) -> AsyncIterator[tuple[str, Path
 
     app = web.Application()
     app.router.add_post("/{path:.*}", pass_on)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    context: ssl.SSLContext = authority.server_context()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    yield f"https://127.0.0.1:{runner.addresses[0][1]}", tmp_path / "ca.pem"
-    await runner.cleanup()
+    async with served(app, tls=authority.server_context()) as url:
+        yield url, tmp_path / "ca.pem"
 
 
 async def test_the_api_server_tells_of_what_users_write(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import ssl
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.support.identity import IdentityEndpoint, environment
+from tests.support.proxies import Proxy
 from tests.support.tls import Authority
 
 VAULT = "keys.vault.azure.net"
@@ -39,10 +38,11 @@ class Azure:
         self.unwrapped: list[str] = []
         self.allowed = True
         self._tokens: dict[str, str] = {}
+        self._identity = IdentityEndpoint(lambda _, client: self._earn(f"managed identity {client}".strip()))
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/identity", self._managed)
+        app.router.add_get("/identity", self._identity.give)
         app.router.add_get("/common/discovery/instance", self._instance)
         app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", self._tenant)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
@@ -52,56 +52,26 @@ class Azure:
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context).start()
         plain, tls = (address[1] for address in self._runner.addresses)
-        self._tls_port = tls
-        self._proxy = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        proxy = self._proxy.sockets[0].getsockname()[1]
+        self._proxy = Proxy("http", leads_to=tls)
         self.environment = {
-            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{plain}/identity",
-            "IDENTITY_HEADER": "header",
-            "HTTPS_PROXY": f"http://127.0.0.1:{proxy}",
+            **environment(f"http://127.0.0.1:{plain}/identity"),
+            "HTTPS_PROXY": await self._proxy.start(),
             "NO_PROXY": "127.0.0.1",
             "SSL_CERT_FILE": str(self.trust),
         }
 
     async def stop(self) -> None:
-        self._proxy.close()
+        self._proxy.stop()
         await self._runner.cleanup()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """CONNECT to anything leads to our TLS port."""
-        await reader.readuntil(b"\r\n\r\n")
-        there, back = await asyncio.open_connection("127.0.0.1", self._tls_port)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            try:
-                while data := await source.read(65536):
-                    sink.write(data)
-                    await sink.drain()
-            except (ConnectionError, ssl.SSLError):
-                pass
-            finally:
-                sink.close()
-
-        await asyncio.gather(pump(reader, back), pump(there, writer))
-
-    def _give(self, how: str, resource: str = "") -> web.Response:
+    def _earn(self, how: str) -> str:
         token = f"token-{len(self.earned)}"
         self.earned.append(how)
         self._tokens[token] = how
-        body = {
-            "access_token": token,
-            "resource": resource,
-            "token_type": "Bearer",
-            "expires_in": 3600,
-            "expires_on": int(time.time()) + 3600,
-        }
-        return web.json_response(body)
+        return token
 
-    async def _managed(self, request: web.Request) -> web.Response:
-        assert request.headers["X-IDENTITY-HEADER"] == "header"
-        resource = request.query.get("resource", "")
-        return self._give(f"managed identity {request.query.get('client_id', '')}".strip(), resource)
+    def _give(self, how: str) -> web.Response:
+        return web.json_response({"access_token": self._earn(how), "token_type": "Bearer", "expires_in": 3600})
 
     async def _instance(self, request: web.Request) -> web.Response:
         return web.json_response(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from tests.support.identity import IdentityEndpoint, environment
 from tests.support.tls import Authority
 
 SCOPE = "https://monitor.azure.com/"
@@ -26,14 +26,14 @@ class Insights:
         self._trust = folder / "authority.pem"
         self._trust.write_bytes(authority.certificate)
         self.items: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, str]] = []
+        self.identity = IdentityEndpoint(lambda *_: TOKEN)
         self.refuses = 0
         self.tried = 0
 
     async def start(self) -> None:
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_post("/{path:.*}v2.1/track", self._track)
-        app.router.add_get("/identity", self._identity)
+        app.router.add_get("/identity", self.identity.give)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -45,8 +45,7 @@ class Insights:
         self.environment = {
             "APPLICATIONINSIGHTS_CONNECTION_STRING": self.connection,
             "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",  # the SDK's own telemetry, for Microsoft
-            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{plain}/identity",
-            "IDENTITY_HEADER": "header",
+            **environment(f"http://127.0.0.1:{plain}/identity"),
             "FLUXLESS_TOKEN_HOSTS": "monitor=127.0.0.1",
             "REQUESTS_CA_BUNDLE": str(self._trust),
         }
@@ -86,8 +85,3 @@ class Insights:
         items = found if isinstance(found, list) else [found]
         self.items += items
         return web.json_response({"itemsReceived": len(items), "itemsAccepted": len(items), "errors": []})
-
-    async def _identity(self, request: web.Request) -> web.Response:
-        self.asked.append((request.query["resource"], request.query.get("client_id", "")))
-        body = {"access_token": TOKEN, "token_type": "Bearer", "resource": self.asked[-1][0]}
-        return web.json_response(body | {"expires_on": str(int(time.time()) + 3600)})

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from tests.support import serving
+
 COMMIT, TREE, BLOB, OFS_DELTA, REF_DELTA = 1, 2, 3, 6, 7
 _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
 MOST = (1 << 24) - 1
@@ -118,10 +120,5 @@ async def served(pack: Pack) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/repository/info/refs", advertise)
     app.router.add_post("/repository/git-upload-pack", send)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/repository"
-    finally:
-        await runner.cleanup()
+    async with serving.served(app) as url:
+        yield f"{url}/repository"

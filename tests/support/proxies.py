@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 class Proxy:
     """`seen` are the targets as `host:port`."""
 
-    def __init__(self, kind: str, username: str = "", password: str = "") -> None:
+    def __init__(self, kind: str, username: str = "", password: str = "", *, leads_to: int = 0) -> None:
+        """`leads_to` is a port of ours that all that is asked for by CONNECT leads to, whatever it is called."""
         self.kind = kind
+        self._leads_to = leads_to
         self.seen: list[str] = []
         self._username = username
         self._password = password
@@ -37,7 +39,8 @@ class Proxy:
             return
         if method == "CONNECT":
             host, _, port = target.partition(":")
-            there, back = await asyncio.open_connection(host, int(port))
+            way = ("127.0.0.1", self._leads_to) if self._leads_to else (host, int(port))
+            there, back = await asyncio.open_connection(*way)
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             parts = urlsplit(target)

@@ -44,7 +44,7 @@ async def test_workers_add_to_one_trace(insights: Insights) -> None:
     assert (hook["type"], source["type"]) == ("RequestData", "RemoteDependencyData")
     assert applied["parent"] == source["id"] == f"{span_id(COMMIT, 'prod repo'):016x}"
     assert (source["success"], applied["success"], source["cluster"]) == (True, False, "prod")
-    assert set(insights.asked) == {(SCOPE, "the-client")}
+    assert (set(insights.identity.asked), set(insights.identity.clients)) == ({SCOPE}, {"the-client"})
 
 
 async def test_a_trace_is_sent_whole_or_not_at_all(insights: Insights) -> None:
