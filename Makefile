@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo up down check test fuzz bench package format clean
+.PHONY: demo up down check unit one test fuzz bench package format clean
 
 demo: $(READY)
 	$(PY) -m tools.demo
@@ -24,8 +24,18 @@ check: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+# Tests run side by side, a file on one core at a time; each core has parts of its own (control plane, Azurite, Git server).
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
+
+unit: $(READY)
+	$(PY) -m pytest tests/unit -m "not binaries" $(SIDE_BY_SIDE)
+
+one: $(READY)
+	$(PY) -m pytest $(T)
+
 test: $(READY)
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not alone" $(SIDE_BY_SIDE)
+	$(PY) -m pytest -m alone
 
 fuzz: $(READY)
 	$(PY) -m tools.fuzz

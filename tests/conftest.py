@@ -30,6 +30,8 @@ from tools.devcluster import launcher as devcluster
 from tools.gitserver import GitServer
 from tools.registry import launcher as registry_launcher
 
+TESTS = Path(__file__).parent
+
 
 @pytest.fixture(scope="session")
 def workshop() -> Iterator[Path]:
@@ -45,15 +47,31 @@ def loopback() -> None:
     addresses.use(addresses.AddressPolicy.of("127.0.0.0/8, ::1", {}))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def pinned_binaries() -> None:
     """The binaries that the app runs, as pinned."""
     for binary in binaries.SHIPPED:
         os.environ[binary.setting] = str(binaries.find(binary))
 
 
+@pytest.fixture(autouse=True)
+def binaries_where_they_are_run(request: pytest.FixtureRequest) -> None:
+    """Unit tests need none, so that `make unit` builds none, but for those that are marked."""
+    if request.node.get_closest_marker("binaries"):
+        request.getfixturevalue("pinned_binaries")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test has the mark of its folder, and all but unit tests run our binaries."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(folder)
+        if folder != "unit":
+            item.add_marker("binaries")
+
+
 @pytest.fixture(scope="session")
-def control_plane(workshop: Path) -> Iterator[Path]:
+def control_plane(workshop: Path, pinned_binaries: None) -> Iterator[Path]:
     """The kubeconfig of a control plane with the CRDs; FLUXLESS_TEST_KUBECONFIG names another one to use."""
     given = os.environ.get("FLUXLESS_TEST_KUBECONFIG")
     folder = workshop / "cluster"

@@ -178,7 +178,6 @@ async def _allow(cluster: Cluster, namespace: str, tenant: str) -> None:
     await cluster.apply({**about, "kind": "RoleBinding", "roleRef": role, "subjects": [who]}, manager="user")
 
 
-@pytest.mark.cluster
 async def test_a_ready_expression_reads_another_namespace_as_the_account(cluster: Cluster, namespace: str) -> None:
     other = f"t-{uuid4().hex[:8]}"
     await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})

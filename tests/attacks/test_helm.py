@@ -155,7 +155,6 @@ async def test_a_release_name_is_never_a_flag(tmp_path: Path, name: str) -> None
         await rendered(chart(), tmp_path, name)
 
 
-@pytest.mark.cluster
 async def test_a_release_is_named_as_its_object_says_or_not_at_all(flux: Flux, charts: ChartServer) -> None:
     charts.add("named", "1.0.0", packed("named", "1.0.0", CHART))
     await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
@@ -210,7 +209,6 @@ async def neighbour() -> AsyncIterator[tuple[int, list[bytes]]]:
         yield found
 
 
-@pytest.mark.cluster
 async def test_helm_fetches_no_schema_from_what_is_near_the_app(
     flux: Flux, charts: ChartServer, neighbour: tuple[int, list[bytes]]
 ) -> None:

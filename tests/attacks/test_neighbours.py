@@ -21,9 +21,10 @@ from tests.support.registry import Images
 from tests.support.repositories import Repo, config_map
 from tools.gitserver import GitServer
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-COMMITS = 10
-RUNS = 6
+pytestmark = pytest.mark.alone
+
+COMMITS = 20
+RUNS = 3
 """Measurements under attack, each between two without, of which one has to hold: what else the machine does comes and
 goes, and a tenant who has no share waits for ever.
 """

@@ -119,7 +119,6 @@ async def charts() -> AsyncIterator[ChartServer]:
     await server.stop()
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("name", BOMBS)
 async def test_values_of_a_release(flux: Flux, charts: ChartServer, name: str) -> None:
     await flux.put(SOURCE, "HelmRepository", "repo", {"interval": "10m", "url": charts.url})
@@ -131,7 +130,6 @@ async def test_values_of_a_release(flux: Flux, charts: ChartServer, name: str) -
     assert WORDS in message(found)
 
 
-@pytest.mark.cluster
 @pytest.mark.parametrize("name", BOMBS)
 async def test_a_kustomization_file(flux: Flux, repo: Repo, name: str) -> None:
     repo.push({"kustomization.yaml": f"resources: [a.yaml]\n{BOMBS[name]}", "a.yaml": config_map("a")})
@@ -144,7 +142,6 @@ async def test_a_kustomization_file(flux: Flux, repo: Repo, name: str) -> None:
     assert "kustomization.yaml:" in message(found)
 
 
-@pytest.mark.cluster
 async def test_a_kubeconfig_of_an_object(flux: Flux, repo: Repo) -> None:
     text = f"apiVersion: v1\nkind: Config\nclusters: []\n{BOMBS['merges']}"
     await flux.secret("there", {"value": text})
@@ -157,7 +154,6 @@ async def test_a_kubeconfig_of_an_object(flux: Flux, repo: Repo) -> None:
     assert WORDS in message(found)
 
 
-@pytest.mark.cluster
 async def test_a_chart_of_a_repository(flux: Flux, charts: ChartServer) -> None:
     """As a chart, and as the values of one."""
     about = f"{files_of('bad', '1.0.0')['Chart.yaml']}\n{bomb()}"

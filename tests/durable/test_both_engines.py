@@ -9,8 +9,6 @@ import pytest
 from tests.durable.playing import Stage
 from tests.durable.scenarios import SCENARIOS, Scenario
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize("play", SCENARIOS, ids=lambda play: play.__name__.replace("_", "-"))
 async def test_the_same_happens_on_both(theirs: Stage, ours: Stage, play: Scenario) -> None:

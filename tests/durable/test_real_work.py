@@ -10,8 +10,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from fluxless.api.timestamps import parse_timestamp
 from fluxless.artifacts.blob import AzureStore
 from fluxless.reconcile.records import runs_prefix
@@ -19,7 +17,6 @@ from tests.support.flux import Flux, ready
 from tests.support.hosted import Hosted, until
 from tests.support.repositories import Repo
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 LINKS = 6
 KILLS = int(os.environ.get("FLUXLESS_TEST_KILLS", "1"))
 """How often the host is killed; the figures in docs/reliability.md are of ten."""

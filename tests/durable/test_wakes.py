@@ -21,7 +21,7 @@ from tests.unit.localhost.hosting import until
 from tools.localhost.extension import STARTS
 from tools.places import ROOT, free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 INSTANCES = 4
 WAKES = 60.0
 """A second, from all instances together."""

@@ -19,7 +19,6 @@ from tests.support.issuer import Issuer
 from tests.support.repositories import config_map
 from tools import environment
 
-pytestmark = [pytest.mark.e2e]
 NEW_YEAR = "0 0 0 1 1 *"
 
 

@@ -3,11 +3,7 @@
 import subprocess
 import sys
 
-import pytest
-
 from tools.places import ROOT
-
-pytestmark = pytest.mark.e2e
 
 
 def test_the_demo_shows_its_scenes() -> None:

@@ -32,7 +32,8 @@ from tests.support.serving import served
 from tests.support.tls import Authority
 from tools.environment import EVENTS_QUEUE, SECRET
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.alone
+
 RATE = 200
 SECONDS = float(os.environ.get("FLUXLESS_HOOK_SECONDS", "3"))
 """The issue's figure is 30; what was measured with it stands in docs/benchmarks.md."""

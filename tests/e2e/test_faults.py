@@ -15,8 +15,6 @@ from tools import processes
 from tools.azurite import launcher as azurite
 from tools.gitserver import GitServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def running(hosted: Hosted) -> AsyncIterator[Hosted]:

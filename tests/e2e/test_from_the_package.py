@@ -13,8 +13,6 @@ from tests.support.packages import unpacked
 from tests.support.repositories import Repo, config_map
 from tools import binaries, environment, package
 
-pytestmark = pytest.mark.e2e
-
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def copies(hosted: Hosted, tmp_path: Path) -> AsyncIterator[Path]:

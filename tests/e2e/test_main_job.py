@@ -13,8 +13,6 @@ from tests.support.hosted import Hosted, passed_on, until
 from tests.support.repositories import Repo, config_map, deployment
 from tools.environment import SECRET
 
-pytestmark = pytest.mark.e2e
-
 
 async def _ready(user: Flux, *names: str) -> bool:
     return all([ready(await user.ks(name))[0] == "True" for name in names])

@@ -26,7 +26,8 @@ from tools.devcluster import launcher
 from tools.fleet import Fault, Fleet
 from tools.gitserver import GitServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.alone
+
 NAMES = [f"c-{number}" for number in range(100)]
 TIMER = 10.0
 """Seconds between two ticks."""

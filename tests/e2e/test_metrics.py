@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import aiohttp
-import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -13,7 +12,6 @@ from tests.support.hosted import Hosted, until
 from tests.support.repositories import Repo, config_map
 from tools.places import ROOT
 
-pytestmark = pytest.mark.e2e
 JOB = yaml.safe_load((ROOT / "infra" / "monitoring" / "prometheus.yaml").read_text())["scrape_configs"][0]
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 

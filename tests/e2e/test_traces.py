@@ -9,15 +9,11 @@ import hmac
 import json
 import uuid
 
-import pytest
-
 from fluxless.telemetry import trace_id
 from tests.support.flux import Flux, ready
 from tests.support.hosted import Hosted, until
 from tests.support.repositories import Repo, config_map
 from tools.environment import SECRET
-
-pytestmark = pytest.mark.e2e
 
 
 async def test_a_push_is_one_trace_from_webhook_to_objects(hosted: Hosted, user: Flux, pushed: Repo) -> None:

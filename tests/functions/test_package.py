@@ -1,5 +1,6 @@
 """The app runs from its package, as a deployment leaves that."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fluxless.api.failure import Problem
+from fluxless.cli import deploy
 from tests.support import worker
 from tests.support.packages import unpacked
 from tools import binaries, package
@@ -88,3 +91,15 @@ def test_nothing_of_tests_and_tools_is_in_it(archive: Path) -> None:
 def test_the_same_content_is_the_same_zip(archive: Path, tmp_path: Path) -> None:
     assert package.build(tmp_path / "again.zip").read_bytes() == archive.read_bytes()
     assert (ROOT / "host.json").is_file()
+
+
+def test_a_checkout_makes_its_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    made = asyncio.run(deploy.packed(None))
+    with zipfile.ZipFile(ROOT / made) as archive:
+        names = set(archive.namelist())
+    assert {"function_app.py", "bin/fluxless-kustomize", "bin/helm", "bin/sops", "fluxless/engine/engine.py"} <= names
+    assert not [name for name in names if name.startswith(("tests/", "tools/"))]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Problem, match="no checkout"):
+        asyncio.run(deploy.packed(None))

@@ -15,7 +15,6 @@ from fluxless.kube.connect import ClusterConfig, connect
 from fluxless.kube.errors import Invalid
 from tools.crds import texts
 
-pytestmark = pytest.mark.cluster
 GROUPS = {"GitRepository": "source.toolkit.fluxcd.io", "Kustomization": "kustomize.toolkit.fluxcd.io"}
 MINIMAL: dict[str, dict[str, Any]] = {
     "GitRepository": {"url": "https://example.org/a.git", "interval": "1m"},

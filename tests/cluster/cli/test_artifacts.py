@@ -10,7 +10,6 @@ from fluxless.oci import media
 from tests.support.command import fluxless
 from tests.support.registry import Images
 
-pytestmark = pytest.mark.cluster
 NOWHERE = Path("/dev/null")  # these commands need no cluster
 ABOUT = ("--source", "https://example.org/app.git", "--revision", "main@sha1:0123")
 

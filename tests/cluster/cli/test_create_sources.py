@@ -20,7 +20,6 @@ from tests.support.flux import Flux
 from tests.support.registry import Images
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 NOWHERE = Path("/nonexistent/kubeconfig")
 
 

@@ -12,7 +12,6 @@ from tests.support.command import fluxless
 from tests.support.flux import KUSTOMIZE, Flux
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  word: {}\n  other: kept-as-it-is\n"
 
 

@@ -12,8 +12,6 @@ from tests.support.command import fluxless
 from tests.support.flux import Flux
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
-
 
 async def test_the_verbs_show_what_is_there(flux: Flux, repo: Repo, control_plane: Path, azurite: str) -> None:
     repo.push({"a.yaml": config_map("a")})

@@ -19,7 +19,6 @@ from fluxless.kube.client import Cluster
 from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tests.support.flux import SOURCE, Flux
 
-pytestmark = pytest.mark.cluster
 RBAC = "rbac.authorization.k8s.io"
 Rights = Callable[..., Awaitable[Cluster]]
 

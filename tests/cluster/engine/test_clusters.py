@@ -19,7 +19,6 @@ from fluxless.reconcile.services import Services
 from tests.support.flux import Flux, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 DEAD = json.dumps(
     {
         "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],

@@ -12,8 +12,6 @@ from fluxless.kustomize import reconciler
 from tests.support.flux import Flux, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.mark.parametrize("seconds", [1.0, 0.0])
 async def test_a_blocking_phase_is_named(

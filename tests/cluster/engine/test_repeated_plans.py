@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from fluxless.engine.schedule import Turn
 from tests.support.flux import Flux, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 BEGUN = "2026-11-28T00:00:00"
 
 

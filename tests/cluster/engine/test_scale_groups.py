@@ -34,7 +34,6 @@ from tests.support.flux import SOURCE
 from tests.support.hosted import until
 from tools.fleet import Fault, Fleet
 
-pytestmark = pytest.mark.cluster
 NOTIFY = "notification.toolkit.fluxcd.io/v1"
 COUNT = 100
 TOKEN = "t0ken"

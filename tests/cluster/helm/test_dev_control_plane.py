@@ -1,14 +1,10 @@
 """What charts want of a cluster, and the development control plane has: a version, and storage that binds."""
 
-import pytest
-
 from fluxless.kube.client import Cluster
 from tests.support.charts import ChartServer, packed
 from tests.support.flux import Flux, message, ready
 from tests.support.releases import put_release, the_release
 from tools import binaries
-
-pytestmark = pytest.mark.cluster
 
 STATEFUL = """apiVersion: apps/v1
 kind: StatefulSet

@@ -12,8 +12,6 @@ from tests.support.charts import ChartServer
 from tests.support.flux import Flux, message, ready
 from tests.support.releases import API, RELEASE, put_release, the_release
 
-pytestmark = pytest.mark.cluster
-
 
 async def _start(flux: Flux, mode: str, **spec: Any) -> None:
     await put_release(flux, "web", values={"a": 1}, driftDetection={"mode": mode, **spec.pop("drift", {})}, **spec)

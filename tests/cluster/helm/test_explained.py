@@ -17,7 +17,6 @@ from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.releases import put_release, the_release
 from tests.support.tls import Authority
 
-pytestmark = pytest.mark.cluster
 LOG = "\n".join([*(f"line {number}" for number in range(1, 31)), "connecting to the database", "password rejected"])
 HOOK = """apiVersion: batch/v1
 kind: Job

@@ -1,14 +1,10 @@
 """Releases that fail, are undone and tried again (HR-20, HR-23, HR-64, HR-75)."""
 
-import pytest
-
 from fluxless.kube.door import Door, opened
 from fluxless.render.helm import helm
 from tests.support.charts import ChartServer, packed
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.releases import API, CHART, RELEASE, put_release, records, the_release
-
-pytestmark = pytest.mark.cluster
 
 
 async def test_a_failed_install_is_undone_and_tried_again_as_often_as_it_may(

@@ -25,8 +25,6 @@ from tests.support.hosted import until
 from tests.support.releases import API, REJECTED, RELEASE, put_release, records, the_release
 from tools.places import ROOT
 
-pytestmark = pytest.mark.cluster
-
 
 async def test_a_release_that_somebody_died_over_is_recovered(flux: Flux, repository: ChartServer) -> None:
     """HR-60: no `another operation is in progress`."""

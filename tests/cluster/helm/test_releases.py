@@ -5,8 +5,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from fluxless.kube.door import Door, opened
 from fluxless.oci import media
 from fluxless.render.helm import helm
@@ -17,7 +15,6 @@ from tests.support.registry import Images
 from tests.support.releases import API, CHART, RELEASE, put_release, records, the_release
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 JSON = ["--output=json"]
 
 

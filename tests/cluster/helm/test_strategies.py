@@ -6,8 +6,6 @@ from tests.support.charts import ChartServer, packed
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.releases import API, CHART, RELEASE, put_release, records, the_release
 
-pytestmark = pytest.mark.cluster
-
 
 async def test_a_failure_is_tried_again_instead_of_undone(flux: Flux, repository: ChartServer) -> None:
     """With RetryOnFailure, after its interval; an upgrade goes over the failed install (HR-19)."""

@@ -19,7 +19,6 @@ from tests.support.releases import API, CHART, RELEASE, put_release, records, th
 from tests.support.repositories import Repo
 from tools.devcluster import launcher
 
-pytestmark = pytest.mark.cluster
 RBAC = "rbac.authorization.k8s.io"
 
 

@@ -12,7 +12,6 @@ from fluxless.kube.errors import ApiProblem
 from fluxless.render.kustomize import kustomize
 from tools.places import ROOT
 
-pytestmark = pytest.mark.cluster
 FOLDER = ROOT / "infra" / "selfhost" / "aks"
 
 

@@ -17,7 +17,6 @@ from fluxless.auth import identity
 from fluxless.kube.connect import ClusterConfig, KubeconfigRefused, connect
 from tools.devcluster.launcher import TOKEN
 
-pytestmark = pytest.mark.cluster
 RESOURCE = "/subscriptions/s-1/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/prod"
 SERVER_ID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 

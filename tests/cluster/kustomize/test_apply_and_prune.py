@@ -9,8 +9,6 @@ from tests.support.flux import KUSTOMIZE, SOURCE, Flux, message, ready
 from tests.support.hosted import until
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
-
 
 async def test_a_commit_ends_up_applied_with_flux_compatible_statuses(flux: Flux, repo: Repo) -> None:
     commit = repo.push({"app/a.yaml": config_map("a", "1"), "app/b.yaml": config_map("b", "2")}, "First words\n\nmore")

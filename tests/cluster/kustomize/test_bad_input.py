@@ -8,7 +8,6 @@ import pytest
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\nspec:\n  clusterIP: %s\n  ports:\n    - port: 80\n"
 
 

@@ -10,8 +10,6 @@ from fluxless.reconcile import configs
 from tests.support.flux import Flux, message
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
-
 
 async def _put(flux: Flux, kind: str, name: str, value: str) -> None:
     metadata: dict[str, Any] = {"name": name, "namespace": flux.namespace}

@@ -9,7 +9,6 @@ from tests.support.age import Age, generate
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo
 
-pytestmark = pytest.mark.cluster
 PLAIN = "correct-horse-battery"
 SECRET = f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  password: {PLAIN}\n"
 

@@ -20,7 +20,6 @@ from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo
 from tools import binaries
 
-pytestmark = pytest.mark.cluster
 PLAIN = "correct-horse-battery"
 SECRET = f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  password: {PLAIN}\n"
 

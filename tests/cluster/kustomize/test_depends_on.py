@@ -2,12 +2,8 @@
 
 import asyncio
 
-import pytest
-
 from tests.support.flux import KUSTOMIZE, SOURCE, Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
-
-pytestmark = pytest.mark.cluster
 
 
 async def test_a_chain_runs_in_order_in_one_go(flux: Flux, repo: Repo) -> None:

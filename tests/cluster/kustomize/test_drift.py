@@ -5,7 +5,6 @@ import pytest
 from tests.support.flux import BUILT, Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
 DISABLED = {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"}
 
 

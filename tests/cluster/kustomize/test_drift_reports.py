@@ -10,8 +10,6 @@ from fluxless.reconcile.records import drift_prefix
 from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.fixture
 async def applied(flux: Flux, repo: Repo) -> Flux:

@@ -1,11 +1,8 @@
 """Health checks (KC-26, KC-27, KC-93..95): waits, timeouts, failing fast."""
 
-import pytest
-
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
 JOB = """\
 apiVersion: batch/v1
 kind: Job

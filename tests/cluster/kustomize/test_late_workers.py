@@ -25,7 +25,6 @@ from fluxless.reconcile.world import Ref
 from tests.support.flux import Flux, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 LEASE = 1.0
 MANY = 20
 """More than a worker writes at once."""

@@ -5,7 +5,6 @@ import pytest
 from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 OWNER = "kustomize.toolkit.fluxcd.io/name"
 
 

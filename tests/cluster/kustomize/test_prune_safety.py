@@ -2,12 +2,8 @@
 
 import re
 
-import pytest
-
 from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
-
-pytestmark = pytest.mark.cluster
 
 
 async def test_it_names_what_it_would_delete_and_goes_on_after_approval(flux: Flux, repo: Repo) -> None:

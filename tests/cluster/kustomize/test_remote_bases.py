@@ -6,8 +6,6 @@ from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map
 from tools.gitserver import GitServer
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.fixture
 def base(git_server: GitServer, tmp_path_factory: pytest.TempPathFactory) -> Repo:

@@ -15,8 +15,6 @@ from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
 from tools.devcluster import launcher
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.fixture(scope="module")
 def second(workshop: Path) -> Iterator[Path]:

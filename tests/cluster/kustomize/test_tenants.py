@@ -12,7 +12,6 @@ import yaml
 from tests.support.flux import KUSTOMIZE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 RBAC = "rbac.authorization.k8s.io"
 
 

@@ -20,7 +20,6 @@ from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map
 from tools.controllers import KUSTOMIZE, SOURCE, Controllers, define_other_kinds, missing
 
-pytestmark = pytest.mark.cluster
 LEFT = Path(__file__).parent / "left_by_flux.json"
 
 

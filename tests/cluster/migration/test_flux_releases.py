@@ -17,8 +17,6 @@ from tests.support.hosted import until
 from tests.support.releases import CHART, RELEASE, put_release, the_release
 from tools.controllers import HELM, SOURCE, Controllers, define_other_kinds, missing
 
-pytestmark = pytest.mark.cluster
-
 
 @pytest.fixture
 def controllers(tmp_path: Path, control_plane: Path, namespace: str) -> Iterator[Controllers]:

@@ -8,7 +8,6 @@ import pytest
 from tests.support.flux import Flux, message, ready
 from tests.support.repositories import Repo, config_map, deployment
 
-pytestmark = pytest.mark.cluster
 TRACKING = "argocd.argoproj.io/tracking-id"
 INSTANCE = "app.kubernetes.io/instance"
 

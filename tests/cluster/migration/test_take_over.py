@@ -25,7 +25,6 @@ from tests.support.hosted import until
 from tests.support.repositories import Repo, deployment
 from tools.devcluster import launcher
 
-pytestmark = pytest.mark.cluster
 PLACE = "flux-system"
 CRD = "apiextensions.k8s.io/v1"
 DONE_HERE = ("source-controller", "kustomize-controller", "notification-controller", "helm-controller")

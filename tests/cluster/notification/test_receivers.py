@@ -18,7 +18,6 @@ from fluxless.reconcile.status import RECONCILE_ANNOTATION
 from tests.support.flux import SOURCE, Flux, Obj, message, ready
 from tests.support.issuer import Issuer
 
-pytestmark = pytest.mark.cluster
 NOTIFY = "notification.toolkit.fluxcd.io/v1"
 TOKEN = "t0ken"
 

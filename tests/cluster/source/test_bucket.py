@@ -27,7 +27,6 @@ from tests.support.tls import Authority
 from tools.azurite.launcher import ACCOUNT, KEY
 from tools.s3 import launcher
 
-pytestmark = pytest.mark.cluster
 BUCKET = "Bucket"
 
 

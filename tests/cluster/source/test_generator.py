@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from aiohttp import web
 
@@ -16,7 +15,6 @@ from tests.support.flux import KUSTOMIZE, SOURCE, Flux, Obj, message, ready
 from tests.support.registry import NOTES, Images, tarball
 from tests.support.repositories import Repo, config_map
 
-pytestmark = pytest.mark.cluster
 GENERATORS = "source.extensions.fluxcd.io/v1beta1"
 EXTERNAL = "ExternalArtifact"
 

@@ -3,13 +3,9 @@
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from tests.support.flux import SOURCE, Flux, message, ready
 from tests.support.repositories import Repo, config_map
 from tools.gitserver import Access, GitServer
-
-pytestmark = pytest.mark.cluster
 
 
 async def _files(flux: Flux, folder: Path, name: str = "repo") -> dict[str, str]:

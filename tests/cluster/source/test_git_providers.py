@@ -21,8 +21,6 @@ from tests.support.repositories import Repo, config_map
 from tests.support.tls import Authority
 from tools.gitserver import Access, GitServer
 
-pytestmark = pytest.mark.cluster
-
 
 class GitHub:
     """Gives tokens to the app that signs with the right key."""

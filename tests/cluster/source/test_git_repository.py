@@ -25,8 +25,6 @@ from tests.support.repositories import Repo, config_map
 from tests.support.tls import Authority
 from tools.gitserver import Access, GitServer
 
-pytestmark = pytest.mark.cluster
-
 
 async def _files(flux: Flux, folder: Path) -> list[str]:
     artifact = (await flux.repository())["status"]["artifact"]

@@ -13,7 +13,6 @@ from tests.support.proxies import proxy
 from tests.support.repositories import Repo, config_map
 from tools import sshd
 
-pytestmark = pytest.mark.cluster
 GIT = "GitRepository"
 
 

@@ -19,7 +19,6 @@ from tests.support.signatures import pem, tagged
 from tests.support.tls import Authority
 from tools.gitserver import GitServer
 
-pytestmark = pytest.mark.cluster
 REPOSITORY, CHART = "HelmRepository", "HelmChart"
 
 

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from fluxless.oci import cosign
@@ -26,7 +25,6 @@ from tests.support.signatures import (
 )
 from tests.support.sigstore import Sigstore
 
-pytestmark = pytest.mark.cluster
 OCI = "OCIRepository"
 ISSUER, SUBJECT = "https://issuer.example.org", "https://ci.example.org/team/app"
 

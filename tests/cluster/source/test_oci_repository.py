@@ -26,7 +26,6 @@ from tests.support.tls import Authority
 from tools.registry import launcher
 from tools.registry.launcher import PASSWORD, USER, TlsFiles
 
-pytestmark = pytest.mark.cluster
 OCI = "OCIRepository"
 
 

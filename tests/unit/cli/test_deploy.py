@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fluxless.api.failure import Problem
 from fluxless.auth.purposes import ACR, AKS
 from fluxless.cli import deploy, publishing, smoke
 from fluxless.cli.app import app
@@ -372,18 +369,6 @@ def test_a_package_that_is_not_there_is_named(arm: Arm, tmp_path: Path) -> None:
     assert code == 1
     assert "app.zip" in text
     assert "make package" in text
-
-
-def test_a_checkout_makes_its_own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    made = asyncio.run(deploy.packed(None))
-    with zipfile.ZipFile(ROOT / made) as archive:
-        names = set(archive.namelist())
-    assert {"function_app.py", "bin/fluxless-kustomize", "bin/helm", "bin/sops", "fluxless/engine/engine.py"} <= names
-    assert not [name for name in names if name.startswith(("tests/", "tools/"))]
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Problem, match="no checkout"):
-        asyncio.run(deploy.packed(None))
 
 
 def test_a_registry_is_asked_for_where_arm_says_that_it_is(arm: Arm, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from fluxless.kustomize import build as building
 from fluxless.kustomize.build import build
 from tests.support.repositories import config_map, deployment
 
+pytestmark = pytest.mark.binaries
+
 
 def _tree(folder: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():

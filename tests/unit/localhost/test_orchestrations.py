@@ -114,7 +114,6 @@ def test_purge_forgets_an_instance(host: LocalHost, instance: str) -> None:
     assert host.durable(f"/instances/{instance}")[0] == 404
 
 
-@pytest.mark.slow
 def test_one_slow_activity_holds_up_none_of_the_others(host: LocalHost, instance: str) -> None:
     host.begin("loop", instance)
     ended = host.ended(instance, 60)

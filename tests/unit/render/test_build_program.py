@@ -16,6 +16,8 @@ from fluxless.render import kustomize as rendering
 from fluxless.render.kustomize import KustomizeFailed, kustomize
 from tests.support.repositories import config_map
 
+pytestmark = pytest.mark.binaries
+
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -21,7 +21,10 @@ from tests.support.hosted import until
 from tests.support.repositories import config_map
 from tools.places import ROOT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+pytestmark = [
+    pytest.mark.binaries,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent"),
+]
 
 WORKER = """
 import asyncio, json, sys

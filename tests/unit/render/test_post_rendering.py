@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from fluxless.go_yaml import load, split
 from fluxless.process import Finished, run
 from fluxless.render.binaries import PROGRAM, binary
 from fluxless.render.kustomize import ARGUMENTS
+
+pytestmark = pytest.mark.binaries
 
 PATCH = [{"patch": "- {op: add, path: /data/patched, value: 'yes'}", "target": {"kind": "ConfigMap"}}]
 SCALARS = """apiVersion: v1
