@@ -26,6 +26,9 @@ TURNS = 25
 """Turns after which the history starts anew: a turn adds about eight events, and replaying them is most of what a turn
 costs (docs/decisions/orchestration.md). It travels in the input, so that a history ends where it was begun to end.
 """
+PATIENCE = 75
+"""Turns for which a history goes on beyond that while batches are in flight; then nothing starts before they are done.
+"""
 FORMER_TURNS = 100
 """Of histories that were begun before their input said it."""
 CLOCK_EVERY = 60.0
@@ -51,7 +54,8 @@ def sync(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
     told: dict[str, Any] = {"phase": "working"}
     while True:
         turn += 1
-        draining = turn > last_turn
+        # a slow batch holds up no other: as long as one is in flight, the history grows to some length
+        draining = turn > last_turn and (not flight or turn > last_turn + PATIENCE)
         # before the plan is made, so that whoever reads it knows which plans have not begun (functions/wake.py)
         told |= {"turn": turn, "begun": begun, "code": names.CODE}
         context.set_custom_status(told)

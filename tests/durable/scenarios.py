@@ -75,6 +75,14 @@ def new_histories(stage: Stage) -> Any:
     return ended["runtimeStatus"], stage.begun(f"chain-{links}") == [f"{link + 1}-0" for link in range(links)]
 
 
+def a_slow_batch_beside(stage: Stage) -> Any:
+    """A batch that lasts longer than a history: what comes meanwhile is begun all the same."""
+    stage.sync("beside-8", turns=3)
+    ended = stage.ended("beside-8", 60)
+    done = [line["batch"] for line in stage.told("beside-8", "end")]
+    return ended["runtimeStatus"], done, len(stage.begun("beside-8"))
+
+
 def stuck(stage: Stage) -> Any:
     """A loop that does not move is ended by whoever wakes it, and begun anew."""
     stage.sync("stuck-1")
@@ -109,6 +117,7 @@ SCENARIOS: dict[Scenario, Any] = {
     plan_dies: ("Completed", ["1-0"], 3, True),
     batch_dies: ("Completed", ["1-0", "2-0"], [[], ["1-0"], ["2-0"]]),
     new_histories: ("Completed", True),
+    a_slow_batch_beside: ("Completed", [*(f"{link + 1}-0" for link in range(8)), "long"], 9),
     stuck: ("Completed", ["1-0"], []),
     announced_again: ("Completed", True, 2, True),
     clock: "goes on",

@@ -25,7 +25,10 @@ app.register_functions(orchestrators.blueprint)
 calls: Counter[str] = Counter()
 NOTHING: dict[str, Any] = {"ok": True, "summary": "", "batches": [], "wakeAfter": None, "counts": {"objects": 3}}
 SECONDS = {"slow": 2.5, "stuck": 120.0}
-"""That a batch takes; else a moment."""
+"""That a batch of that cluster takes; else a moment."""
+LONG = "long"
+"""The batch that takes `LASTS` seconds, beside a chain."""
+LASTS = 15.0
 
 
 def tell(cluster: str, what: str, **more: Any) -> None:
@@ -47,6 +50,8 @@ def script(cluster: str, turn: int, flight: list[str]) -> dict[str, Any]:
     match name:
         case "chain" | "deadbatch" | "slow" | "stuck":
             return NOTHING if last else begins(turn)
+        case "beside":
+            return NOTHING if last else begins(turn) | ({"batches": [LONG, "1-0"]} if turn == 1 else {})
         case "fan":
             return NOTHING if last else begins(turn, each=4)
         case "waits":
@@ -65,8 +70,9 @@ async def plan(message: dict) -> dict:  # type: ignore[type-arg]
     if message["draining"]:
         return NOTHING | {"wakeAfter": None if message["inFlight"] else 0.0}
     await asyncio.sleep(0.02)
-    calls[cluster] += not message["inFlight"]
-    return script(cluster, calls[cluster], message["inFlight"])
+    flight = [batch for batch in message["inFlight"] if batch != LONG]
+    calls[cluster] += not flight
+    return script(cluster, calls[cluster], flight)
 
 
 @app.activity_trigger(input_name="message")
@@ -75,7 +81,7 @@ async def reconcile(message: dict) -> dict:  # type: ignore[type-arg]
     tell(cluster, "begin", batch=batch)
     if cluster.startswith("deadbatch") and batch.startswith("1"):
         raise RuntimeError("the worker has died")
-    await asyncio.sleep(SECONDS.get(cluster.partition("-")[0], 0.08))
+    await asyncio.sleep(LASTS if batch == LONG else SECONDS.get(cluster.partition("-")[0], 0.08))
     tell(cluster, "end", batch=batch)
     return {"ok": True, "summary": "", "outcomes": [["r", 600.0]]}
 
