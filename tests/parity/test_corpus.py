@@ -20,7 +20,6 @@ from tests.parity.record import without_retries
 from tests.parity.stock import stocked
 from tools.gitserver import GitServer
 
-pytestmark = pytest.mark.timeout(1500)  # the first test of a run waits for all scenarios
 EXPECTED = Path(__file__).with_name("expected")
 UPDATE = bool(os.environ.get("FLUXLESS_UPDATE_EXPECTED"))
 
