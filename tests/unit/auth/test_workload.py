@@ -25,11 +25,17 @@ CLIENT = "00000000-0000-0000-0000-0000000000bb"
 
 
 class Entra:
-    """Gives tokens for assertions; `asked` are the forms that came."""
+    """Gives tokens for assertions; `asked` are the forms that came, `of_the_node` what the machine itself was asked."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.of_the_node: list[str] = []
         self.refuses = False
+
+    async def metadata(self, request: web.Request) -> web.Response:
+        """In the place of the endpoint that gives a virtual machine its tokens."""
+        self.of_the_node.append(request.path)
+        return web.Response(status=404)
 
     async def token(self, request: web.Request) -> web.Response:
         assert request.match_info["tenant"] == TENANT
@@ -48,13 +54,16 @@ async def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     found, authority = Entra(), Authority(tmp_path)
     app = web.Application()
     app.router.add_post("/{tenant}/oauth2/v2.0/token", found.token)
+    app.router.add_get("/metadata/{path:.*}", found.metadata)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=authority.server_context()).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     (tmp_path / "authority.pem").write_bytes(authority.certificate)
     (tmp_path / "token").write_text("the token of the pod")
     monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", f"https://127.0.0.1:{runner.addresses[0][1]}/")
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{runner.addresses[1][1]}")
     monkeypatch.setenv("AZURE_TENANT_ID", TENANT)
     monkeypatch.setenv("AZURE_CLIENT_ID", CLIENT)
     monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "token"))
@@ -67,7 +76,7 @@ async def entra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 SCRIPT = """
-import asyncio, json, sys, time
+import asyncio, json, sys
 from fluxless.api.failure import Problem
 from fluxless.auth.identity import blocking, credential
 from fluxless.auth.purposes import ACR
@@ -75,11 +84,11 @@ from fluxless.auth.purposes import ACR
 URL = "https://a.azurecr.io"
 
 async def main(client):
-    identity, began = credential(client), time.monotonic()
+    identity = credential(client)
     try:
         tokens = [await identity.token(ACR, URL) for _ in range(2)]
         tokens.append(await asyncio.to_thread(lambda: blocking(ACR, URL, client).get_token(ACR.scope).token))
-        print(json.dumps({"tokens": tokens, "seconds": time.monotonic() - began}))
+        print(json.dumps({"tokens": tokens}))
     except Problem as problem:
         print(json.dumps({"message": problem.failures[0].message, "step": problem.failures[0].next_step}))
     finally:
@@ -127,7 +136,7 @@ async def _ask(*arguments: str, script: str = SCRIPT) -> dict[str, Any]:
 async def test_the_token_of_the_pod_earns_one_of_entra(entra: Entra, client_id: str, used: str) -> None:
     answer = await _ask(client_id)
     assert answer["tokens"] == ["token-1", "token-1", "token-2"]  # one for the app, one for libraries that block
-    assert answer["seconds"] < 5  # nothing else is tried first
+    assert entra.of_the_node == [], "nothing else is tried first"
     assert len(entra.asked) == 2
     for form in entra.asked:
         assert (form["client_assertion"], form["client_id"]) == ("the token of the pod", used)
