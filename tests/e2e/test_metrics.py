@@ -62,6 +62,7 @@ async def test_what_was_done_and_what_is_true_can_be_scraped(hosted: Hosted, use
     assert found["fluxless_cluster_up"] == [({"cluster": "dev"}, 1.0)]
     assert found["fluxless_heartbeat_age_seconds"][0][1] < 60
     assert found["process_resident_memory_bytes"][0][1] > 1e7
+    assert found["fluxless_loop_lag_seconds_count"][0][1] > 10  # somebody watches, four times a second
 
 
 STEPS = "gotk_reconcile_duration_seconds_count"
