@@ -52,11 +52,12 @@ def waits_for_a_time(stage: Stage) -> Any:
 
 
 def plan_dies(stage: Stage) -> Any:
-    """The worker of the second plan dies: the loop goes on after five seconds."""
+    """The second plan's worker dies, beside a batch: the loop goes on five seconds later, and knows what is done."""
     stage.sync("deadplan-1")
     ended = stage.ended("deadplan-1")
-    plans = [line["at"] for line in stage.told("deadplan-1", "plan")]
-    return ended["runtimeStatus"], stage.begun("deadplan-1"), len(plans), plans[2] - plans[1] < 10
+    plans = stage.told("deadplan-1", "plan")
+    goes_on = plans[2]["at"] - plans[1]["at"] < 10
+    return ended["runtimeStatus"], sorted(stage.begun("deadplan-1")), goes_on, plans[1]["flight"], plans[2]["finished"]
 
 
 def batch_dies(stage: Stage) -> Any:
@@ -114,7 +115,7 @@ SCENARIOS: dict[Scenario, Any] = {
     fan_out: ("Completed", *[sorted(f"{turn}-{part}" for turn in range(1, 4) for part in range(4))] * 2),
     woken_while_waiting: ("Completed", ["1-0"], [[], ["1-0"]]),
     waits_for_a_time: ("Completed", [True, True]),
-    plan_dies: ("Completed", ["1-0"], 3, True),
+    plan_dies: ("Completed", ["1-0", "late"], True, ["late"], ["1-0", "late"]),
     batch_dies: ("Completed", ["1-0", "2-0"], [[], ["1-0"], ["2-0"]]),
     new_histories: ("Completed", True),
     a_slow_batch_beside: ("Completed", [*(f"{link + 1}-0" for link in range(8)), "long"], 9),
