@@ -52,8 +52,9 @@ ACTIVITY = 3
 """The same for an activity: a message taken, deleted, and answered."""
 START = 4
 """The same for a start: the instance is looked at twice, written, and its first message sent."""
-POLLS = 6 * 3600 / 5.0
-"""An hour: four control queues, work items, and the queue of events, each every 5 s (host.json) when idle."""
+POLLS = 5 * 3600 / 0.75 + 3600 / 5.0
+"""An hour when idle: four control queues and work items, each every 0.75 s, and the queue of events every 5 s: as
+host.json says."""
 LEASES = 4 * 3600 / 10.0
 """An hour: leases of four partitions, each renewed every 10 s."""
 LINE = 1.0

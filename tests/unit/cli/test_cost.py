@@ -102,7 +102,7 @@ def test_sizes_are_those_of_the_plan_and_what_is_deployed() -> None:
     template = (ROOT / "infra" / "bicep" / "main.bicep").read_text()
     assert f"param durableAlwaysReady int = {Workload().always_ready}\n" in template
     storage = json.loads((ROOT / "host.json").read_text())["extensions"]["durableTask"]["storageProvider"]
-    assert (storage["maxQueuePollingInterval"], storage["partitionCount"]) == ("00:00:05", 4)
+    assert (storage["maxQueuePollingInterval"], storage["partitionCount"]) == ("00:00:00.75", 4)
 
 
 def test_measured_figures_are_those_of_the_page_of_benchmarks() -> None:

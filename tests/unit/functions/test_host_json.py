@@ -39,7 +39,7 @@ def test_the_bundle_knows_both_backends() -> None:
 def test_nothing_waits_for_a_poll_that_has_backed_off() -> None:
     extensions = _document()["extensions"]
     durable = extensions["durableTask"]["storageProvider"]["maxQueuePollingInterval"]
-    assert seconds_of(durable) <= 10
+    assert seconds_of(durable) <= 1
     assert seconds_of(extensions["queues"]["maxPollingInterval"]) <= 10
 
 
