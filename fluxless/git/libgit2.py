@@ -56,17 +56,22 @@ _BROKEN = (pygit2.GitError, KeyError, AttributeError, TypeError, ValueError, Loo
 def serve() -> None:
     """Answer questions until there are no more."""
     _end_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (GIT_MEMORY, GIT_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _bound(resource.RLIMIT_AS, GIT_MEMORY)
+    _bound(resource.RLIMIT_CORE, 0)
     pygit2.settings.cache_max_size(OBJECT_CACHE)
     pygit2.settings.mwindow_size, pygit2.settings.mwindow_mapped_limit = WINDOW, WINDOWS
     asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     program = Program()
     while len(head := asked.read(_LENGTH.size)) == _LENGTH.size:
         # Whoever has asked ends us after as many seconds; this is for the case that it is no more.
-        _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + FETCH_SECONDS, most))
+        _bound(resource.RLIMIT_CPU, int(time.process_time()) + FETCH_SECONDS)
         _tell(told, program.answer(asked.read(_LENGTH.unpack(head)[0])))
+
+
+def _bound(what: int, most: int) -> None:
+    """For now; who has started the app may have set less."""
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _end_with_parent() -> None:

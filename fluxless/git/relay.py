@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fluxless.git.auth import Auth, session
-from fluxless.git.errors import AuthenticationRefused, GitProblem, RepositoryNotFound
+from fluxless.git.errors import AuthenticationRefused, GitProblem, RemoteUnavailable, RepositoryNotFound
+from fluxless.transport import words
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,6 +33,7 @@ class Door:
 @contextlib.asynccontextmanager
 async def relay(url: str, auth: Auth, *, timeout: float, advertised: bytes = b"") -> AsyncIterator[Door]:
     """The door, open while the context lasts. What the remote has `advertised` a moment ago it is not asked again."""
+    import aiohttp
     from aiohttp import web
 
     door = Door()
@@ -49,7 +51,12 @@ async def relay(url: str, auth: Auth, *, timeout: float, advertised: bytes = b""
             _acknowledge(request)
             target = f"{base}/{path}" + (f"?{request.query_string}" if request.query_string else "")
             body = await request.read() if request.can_read_body else None
-            async with http.request(request.method, target, headers=headers, data=body) as answer:
+            try:
+                found = await http.request(request.method, target, headers=headers, data=body)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                door.problem = RemoteUnavailable(url, *words(error, timeout))
+                return web.Response(status=502)
+            async with found as answer:
                 if answer.status in {401, 403}:
                     door.problem = AuthenticationRefused(url)
                 elif answer.status in {404, 410}:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from fluxless.process import Conversation
 from fluxless.process_pool import ProcessPools
 from tests.support.packs import BLOB, MOST, Pack, copies, entry, served, zeros
 from tests.support.repositories import Repo
+from tools.places import ROOT
 
 MIB = 1 << 20
 LARGE = 120 * MOST
@@ -153,3 +155,37 @@ async def test_one_process_fetches_for_one_after_the_other_and_keeps_nothing(
         with pytest.raises(GitProblem):
             await in_thread(partial(found.tree.read, "a.yaml"))
     assert len(fresh) == 1
+
+
+async def test_a_repository_whose_address_is_refused_in_the_midst_of_a_fetch_is_told_as_elsewhere(
+    repo: Repo, strict: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name may lead elsewhere than it did a moment ago. libgit2 sees no more than an answer of the relay."""
+    commit = repo.push({"a.yaml": "a: 1\n"})
+    with pytest.raises(GitProblem, match=r"address 127\.0\.0\.1 is not allowed") as caught:
+        await _files(repo.url, commit)
+    assert "FLUXLESS_ALLOWED_ADDRESSES" in caught.value.failures[0].next_step
+    assert not caplog.records
+
+
+async def test_a_host_with_limits_of_its_own_fetches_within_them(repo: Repo) -> None:
+    """Nobody may raise what is set for them."""
+    commit = repo.push({"a.yaml": "a: 1\n"})
+    script = (
+        "import asyncio, resource, sys\n"
+        "from fluxless import addresses\n"
+        "from fluxless.git.auth import Auth\n"
+        "from fluxless.git.fetch import fetched\n"
+        "async def main():\n"
+        "    addresses.use(addresses.AddressPolicy(everything=True))\n"
+        "    async with fetched(sys.argv[1], Auth(), ref='refs/heads/main', commit=sys.argv[2], timeout=60) as found:\n"
+        "        print(found.commit.id)\n"
+        "for what in (resource.RLIMIT_AS, resource.RLIMIT_CPU):\n"
+        "    resource.setrlimit(what, (900 << 20 if what == resource.RLIMIT_AS else 300,) * 2)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, repo.url, commit), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert said.decode().strip() == commit
