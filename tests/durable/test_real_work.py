@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -9,6 +10,8 @@ import time
 from functools import partial
 from itertools import pairwise
 from typing import Any
+
+import pytest
 
 from fluxless.api.timestamps import parse_timestamp
 from fluxless.artifacts.blob import AzureStore
@@ -44,10 +47,12 @@ async def _chain(user: Flux, repo: Repo) -> None:
         await user.kustomization(f"link-{link}", path=f"./{link}", dependsOn=before, wait=True)
 
 
-async def _applied(user: Flux, commit: str) -> bool:
+async def _applied(user: Flux, commit: str, least: int = LINKS) -> bool:
+    """Whether at least so many links have that commit and are ready."""
     links = [await user.ks(f"link-{link}") for link in range(LINKS)]
     revisions = [(link.get("status") or {}).get("lastAppliedRevision") or "" for link in links]
-    return all(ready(link)[0] == "True" for link in links) and all(found.endswith(commit) for found in revisions)
+    done = [ready(link)[0] == "True" and found.endswith(commit) for link, found in zip(links, revisions, strict=True)]
+    return done.count(True) >= least
 
 
 async def _push(hosted: Hosted, repo: Repo, value: str) -> str:
@@ -86,6 +91,7 @@ async def test_a_chain_runs_in_order_and_each_link_once(hosted: Hosted, user: Fl
     _assert_one_at_a_time(changed)
 
 
+@pytest.mark.timeout(120 + KILLS * 90)
 async def test_a_killed_host_is_made_up_for(hosted: Hosted, user: Flux, pushed: Repo) -> None:
     """At random moments between a push and its end; what was in hand is seen again after a minute."""
     commit = _commit(pushed, "first")
@@ -98,14 +104,14 @@ async def test_a_killed_host_is_made_up_for(hosted: Hosted, user: Flux, pushed: 
     undisturbed = time.monotonic() - began
     for kill in range(KILLS):
         commit = await _push(hosted, pushed, f"{kill + 1}")
-        moment = random.uniform(0.0, undisturbed)
-        await until(_later(time.monotonic() + moment), "the moment")
+        links = random.randrange(LINKS)
+        await until(partial(_applied, user, commit, links), f"{links} links", 60)
+        await asyncio.sleep(random.uniform(0.0, undisturbed / LINKS))
         _kill(hosted)
         killed = time.monotonic()
         await hosted.start()
         await until(partial(_applied, user, commit), f"commit {kill}", GOES_ON + undisturbed)
-        after = time.monotonic() - killed
-        print(f"killed {moment:.1f} of {undisturbed:.1f} s after the push: all applied {after:.1f} s later")
+        print(f"killed after {links} of {LINKS} links: all applied {time.monotonic() - killed:.1f} s later")
         values = [await user.value(f"{name}-{link}") for link in range(LINKS) for name in ("a", "b")]
         assert set(values) == {f"{kill + 1}"}
     _assert_one_at_a_time(await _runs(hosted, user))
@@ -118,10 +124,3 @@ def _kill(hosted: Hosted) -> None:
     for child in host.children():
         child.kill()
     hosted.kill()
-
-
-def _later(moment: float) -> Any:
-    async def later() -> bool:
-        return time.monotonic() >= moment
-
-    return later

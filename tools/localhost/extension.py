@@ -99,6 +99,8 @@ class Extension:
                 async with self._http.get(door) as answer:
                     return await answer.text()
             await asyncio.sleep(0.1)
+        if self._process.returncode is None:
+            self._process.kill()
         return ""
 
     def listens_at(self, base: str) -> None:
