@@ -29,18 +29,26 @@ GONE = 2.0
 
 
 async def make_chart(run: HelmReleaseRun) -> None:
-    """Keep the HelmChart of `spec.chart` as it is wanted (HR-70). Ready=False SourceNotReady when it is new."""
-    template = run.spec.get("chart")
-    ref = chart_of(run.obj)
-    if not template or ref is None:
+    """Keep the HelmChart of `spec.chart` as it is wanted, and delete the one of before when something else has taken
+    its place (HR-70). Ready=False SourceNotReady when it is new.
+    """
+    template, ref, before = run.spec.get("chart"), chart_of(run.obj), _made_before(run)
+    if ref is None:
+        return
+    if before is not None and before != ref:
+        await _remove(run, before)
+        run.status.set(helmChart=None)
+    if not template:
+        run.status.set(helmChart=None)
         return
     _check_access(run, ref)
     body = _wanted(run, template, ref)
     known = run.survey.world.get(ref)
     if known is not None and _same(known, body):
-        return
-    await run.keep()
-    made = await run.cluster.apply(body, manager=MANAGER)
+        made = known
+    else:
+        await run.keep()
+        made = await run.cluster.apply(body, manager=MANAGER)
     run.status.set(helmChart=f"{ref.namespace}/{ref.name}")
     if known is not None and made["metadata"].get("generation") == known["metadata"].get("generation"):
         return
@@ -141,10 +149,24 @@ def _not_ready(run: HelmReleaseRun, ref: Ref, why: str, again: float = 0.0) -> W
 
 
 async def remove_chart(run: HelmReleaseRun) -> None:
-    """The HelmChart goes with the object (HR-70)."""
-    ref = chart_of(run.obj)
-    if run.spec.get("chart") and ref is not None:
-        resource = await run.cluster.resource(HELM_CHART.api_version, "HelmChart")
-        if await run.cluster.delete(resource, ref.name, ref.namespace):
-            text = f"Deleted HelmChart/{ref.namespace}/{ref.name}"
-            run.tell(Event("Normal", "HelmChartDeleted", text, {}))
+    """The HelmChart goes with the object (HR-70), and so does one of before that no step has come to remove."""
+    wanted = chart_of(run.obj) if run.spec.get("chart") else None
+    for ref in {wanted, _made_before(run)}:
+        if ref is not None:
+            await _remove(run, ref)
+
+
+def _made_before(run: HelmReleaseRun) -> Ref | None:
+    """The HelmChart of `status.helmChart`."""
+    namespace, _, name = str(run.status.fields.get("helmChart") or "").partition("/")
+    return Ref("HelmChart", namespace, name) if name else None
+
+
+async def _remove(run: HelmReleaseRun, ref: Ref) -> None:
+    """Delete a HelmChart that says it is of this release: a status may name those of others."""
+    resource = await run.cluster.resource(HELM_CHART.api_version, "HelmChart")
+    live = await run.cluster.get(resource, ref.name, ref.namespace)
+    if live is None or not run.owner.owns(live):
+        return
+    if await run.cluster.delete(resource, ref.name, ref.namespace, uid=live["metadata"]["uid"]):
+        run.tell(Event("Normal", "HelmChartDeleted", f"Deleted HelmChart/{ref.namespace}/{ref.name}", {}))
