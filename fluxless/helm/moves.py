@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from fluxless.apply.inventory import read
+from fluxless.apply.objects import parse_id
 from fluxless.helm import actions
 from fluxless.helm.book import chart, full
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.reconcile.events import Event
+
+log = logging.getLogger("fluxless.helm")
 
 
 async def leave_old_target(run: HelmReleaseRun) -> None:
@@ -30,13 +35,23 @@ async def leave_old_target(run: HelmReleaseRun) -> None:
 
 async def uninstall_known(run: HelmReleaseRun) -> None:
     """The release as the status knows it, wherever the spec says that it should be now."""
-    unseen: dict[str, Any] = {
-        "name": run.release_name,
-        "namespace": run.namespace,
-        "version": run.memory.made,
-    }
-    last = run.history[0] if run.history else unseen
+    last = _known(run)
     records = str(run.status.fields.get("storageNamespace") or run.storage_namespace)
     await actions.uninstall(run, last["name"], last["namespace"], records)
     text = f"Helm uninstall succeeded for release {full(last)} with chart {chart(last)}"
     run.tell(Event("Normal", "UninstallSucceeded", text, run.revisions))
+
+
+def tell_of_left(run: HelmReleaseRun, gone: str) -> None:
+    """The object goes, and its release stays where nobody reaches it any more (HR-77)."""
+    last, inventory = _known(run), read(run.obj.get("status") or {})
+    left = "\n".join(parse_id(id_).subject for id_ in inventory)
+    log.warning("cluster=%s object=%s leaves release %s behind: %s", run.cluster.name, run.ref, full(last), gone)
+    text = f"unable to uninstall Helm release {full(last)}: {gone}\n{left}"
+    run.tell(Event("Warning", "UninstallFailed", text, run.revisions))
+
+
+def _known(run: HelmReleaseRun) -> dict[str, Any]:
+    """The newest snapshot in the status; of a release that no status has come to tell of, what is remembered."""
+    unseen = {"name": run.release_name, "namespace": run.namespace, "version": run.memory.made}
+    return run.history[0] if run.history else unseen

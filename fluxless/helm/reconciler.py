@@ -9,7 +9,7 @@ from __future__ import annotations
 from fluxless.helm.book import summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.drift import check_drift
-from fluxless.helm.moves import uninstall_known
+from fluxless.helm.moves import tell_of_left, uninstall_known
 from fluxless.helm.recognise import recognise
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.settling import release
@@ -22,7 +22,7 @@ from fluxless.reconcile.lease import held
 from fluxless.reconcile.outcome import Outcome
 from fluxless.reconcile.outcome import State as OutcomeState
 from fluxless.reconcile.records import drift_name
-from fluxless.reconcile.target import account_exists, open_target
+from fluxless.reconcile.target import missing, open_target
 from fluxless.reconcile.waiting import wait_for_others
 
 
@@ -35,10 +35,14 @@ class HelmReleaseController:
         self.phases = PHASES
 
     async def finalize(self, run: HelmReleaseRun) -> Outcome:
-        """Uninstall the release, unless it is suspended, was never made, or its account is gone (HR-77)."""
+        """Uninstall the release, unless it is suspended, was never made, or its account or kubeconfig is gone
+        (HR-77).
+        """
         await recall(run)
-        released = run.history or run.memory.made
-        if not run.spec.get("suspend") and released and await account_exists(run):
+        uninstalls = not run.spec.get("suspend") and (run.history or run.memory.made)
+        if uninstalls and (gone := await missing(run)):
+            tell_of_left(run, gone)
+        elif uninstalls:
             await open_target(run)
             async with turn(), held(run, run.services.settings.release_lease):
                 await uninstall_known(run)

@@ -15,7 +15,7 @@ from fluxless.reconcile.errors import Transient, Waiting, internal
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.outcome import Outcome, State
 from fluxless.reconcile.records import drift_name
-from fluxless.reconcile.target import account_exists, open_target
+from fluxless.reconcile.target import missing, open_target
 
 log = logging.getLogger("fluxless.kustomize")
 POLL = 2.0
@@ -26,11 +26,12 @@ async def finalize(run: KustomizationRun) -> Outcome:
     """Delete what the policy says and wait if it says so; GONE releases the object. Raises `Problem`."""
     await run.remembered.recall()
     inventory = union(run.old_inventory, run.memory.applied.pending)
-    if _deletes(run) and inventory and not await account_exists(run):
+    deletes = _deletes(run) and bool(inventory)
+    if deletes and (gone := await missing(run)):
         left = "\n".join(parse_id(id_).subject for id_ in inventory)
-        text = f"unable to prune objects: the account to impersonate is gone\n{left}"
-        run.tell(Event("Warning", reasons.PRUNE_FAILED, text, run.revisions))
-    elif _deletes(run) and inventory:
+        log.warning("cluster=%s object=%s leaves its objects behind: %s", run.cluster.name, run.ref, gone)
+        run.tell(Event("Warning", reasons.PRUNE_FAILED, f"unable to prune objects: {gone}\n{left}", run.revisions))
+    elif deletes:
         await open_target(run)
         inventory = restrict(inventory, inventory.keys() - (await moved(run, inventory)).keys())
         pruned = await prune(run.target, run.census, inventory, owner=run.owner, fence=run.fence)

@@ -64,21 +64,39 @@ def account(run: TargetRun) -> str:
     return user_of(run.obj, run.services.settings.default_service_account)
 
 
-async def account_exists(run: TargetRun) -> bool:
-    """Whether the account that has to be impersonated is there (KC-92: without it nothing can be deleted)."""
-    name = account_of(run.obj, run.services.settings.default_service_account)
-    if not name or run.spec.get("kubeConfig"):
-        return True
+async def _is_account(run: TargetRun, name: str) -> bool:
+    """Whether the namespace has this service account; no name needs none."""
     resource = await run.cluster.resource("v1", "ServiceAccount")
-    return await run.cluster.get(resource, name, run.ref.namespace) is not None
+    return not name or await run.cluster.get(resource, name, run.ref.namespace) is not None
+
+
+async def missing(run: TargetRun) -> str:
+    """What leads to the target and is not there any more, in words; empty when all of it is. Without it nothing can be
+    deleted, and when the namespace goes nobody brings it back (KC-92, HR-77). Raises `ApiProblem`.
+    """
+    namespace, wanted = run.ref.namespace, run.spec.get("kubeConfig") or {}
+    references, account = run.survey.references(run.cluster), ""
+    if secret := wanted.get("secretRef"):
+        if await references.secret(namespace, str(secret["name"])) is None:
+            return f"Secret {namespace}/{secret['name']} not found"
+    elif described := wanted.get("configMapRef"):
+        data = await references.config_map(namespace, str(described["name"]))
+        if data is None:
+            return f"ConfigMap {namespace}/{described['name']} not found"
+        said = data.get("serviceAccountName", b"").decode(errors="replace")
+        account = said or run.services.settings.default_kubeconfig_service_account
+    else:
+        account = account_of(run.obj, run.services.settings.default_service_account)
+    return "" if await _is_account(run, account) else f"service account {namespace}/{account} not found"
 
 
 async def explained(run: TargetRun, failures: Iterable[Failure]) -> list[Failure]:
     """The failures, where what is forbidden is so because there is no such account with its own next step."""
     found = list(failures)
-    if not any(failure.cls is FailureClass.FORBIDDEN for failure in found) or await account_exists(run):
-        return found
     name = account_of(run.obj, run.services.settings.default_service_account)
+    forbidden = any(failure.cls is FailureClass.FORBIDDEN for failure in found)
+    if not forbidden or run.spec.get("kubeConfig") or await _is_account(run, name):
+        return found
     step = (
         f"there is no service account {run.ref.namespace}/{name}: spec.serviceAccountName names one of the "
         "object's own namespace; create it there, or move the object to the account"

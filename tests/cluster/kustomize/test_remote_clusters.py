@@ -161,3 +161,19 @@ async def test_provider_generic_uses_a_token_of_the_service_account(
     await flux.run(patience=1)
     assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))
     assert await flux.value("a") == "1"
+
+
+async def test_objects_of_a_kubeconfig_that_is_gone_are_left_behind_and_told(flux: Flux, repo: Repo) -> None:
+    repo.push({"a.yaml": config_map("a")})
+    await flux.source(repo)
+    await flux.kustomization("app")
+    await flux.run()
+    assert ready(await flux.ks("app"))[0] == "True", message(await flux.ks("app"))
+    await flux.patch(KUSTOMIZE, "Kustomization", "app", {"spec": {"kubeConfig": {"secretRef": {"name": "gone"}}}})
+    await flux.delete(KUSTOMIZE, "Kustomization", "app")
+    await flux.run(patience=1)
+    assert await flux.get(KUSTOMIZE, "Kustomization", "app") is None
+    assert await flux.value("a") == "1"
+    where = flux.namespace
+    text = f"unable to prune objects: Secret {where}/gone not found\nConfigMap/{where}/a"
+    assert text in [event["message"] for event in await flux.events("app") if event["reason"] == "PruneFailed"]

@@ -1,0 +1,50 @@
+"""A HelmRelease can be deleted, whatever has gone before it (HR-77)."""
+
+import pytest
+
+from tests.support.charts import ChartServer
+from tests.support.flux import Flux, message, ready
+from tests.support.releases import API, RELEASE, put_release, records, the_release
+
+pytestmark = pytest.mark.cluster
+
+
+async def _released(flux: Flux) -> None:
+    await put_release(flux, "web")
+    await flux.run(patience=5)
+    assert ready(await the_release(flux))[0] == "True", message(await the_release(flux))
+
+
+@pytest.mark.parametrize(
+    ("spec", "gone"),
+    [
+        ({"kubeConfig": {"secretRef": {"name": "gone"}}}, "Secret"),
+        ({"kubeConfig": {"configMapRef": {"name": "gone"}}}, "ConfigMap"),
+        ({"serviceAccountName": "gone"}, "service account"),
+    ],
+)
+async def test_a_release_that_nobody_reaches_any_more_is_left_behind_and_told(
+    flux: Flux, repository: ChartServer, spec: dict[str, object], gone: str
+) -> None:
+    await _released(flux)
+    await flux.patch(API, RELEASE, "app", {"spec": spec})
+    await flux.delete(API, RELEASE, "app")
+    await flux.run(patience=1)
+    assert await flux.get(API, RELEASE, "app") is None
+    assert await records(flux) == {1: "deployed"}
+    assert await flux.get("v1", "ConfigMap", "app") is not None
+    where = flux.namespace
+    text = f"unable to uninstall Helm release {where}/app.v1: {gone} {where}/gone not found\nConfigMap/{where}/app"
+    told = [event for event in await flux.events("app") if event["reason"] == "UninstallFailed"]
+    assert [(event["type"], event["message"]) for event in told] == [("Warning", text)]
+
+
+async def test_a_kubeconfig_that_is_there_and_leads_nowhere_keeps_the_release(
+    flux: Flux, repository: ChartServer
+) -> None:
+    await _released(flux)
+    await flux.secret("empty", {"other": "x"})
+    await flux.patch(API, RELEASE, "app", {"spec": {"kubeConfig": {"secretRef": {"name": "empty"}}}})
+    await flux.delete(API, RELEASE, "app")
+    await flux.run(patience=1)
+    assert "no key" in message(await the_release(flux))
