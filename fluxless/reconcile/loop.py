@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from fluxless import disk, loop_lag
 from fluxless.api import reasons
 from fluxless.api.failure import Problem
-from fluxless.kube.errors import ApiProblem, Unreachable
+from fluxless.kube.errors import ApiProblem, Forbidden, Unreachable
 from fluxless.reconcile import suspension
 from fluxless.reconcile.errors import Stalled, Transient, Waiting, internal
 from fluxless.reconcile.events import Event
@@ -118,7 +118,10 @@ async def _delete(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
     _enter(run, "finalize")
     outcome = await controller.finalize(run)
     if outcome.state is State.GONE:
-        await run.send_events()  # while the object is still there to point at
+        try:
+            await run.send_events()  # while the object is still there to point at
+        except Forbidden as refused:  # as in a namespace that is being deleted, which waits for this object
+            log.warning("cluster=%s object=%s goes without its events: %s", run.cluster.name, run.ref, refused.message)
         await run.release()
     return outcome
 

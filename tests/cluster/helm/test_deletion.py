@@ -1,5 +1,7 @@
 """A HelmRelease can be deleted, whatever has gone before it (HR-77)."""
 
+import asyncio
+
 import pytest
 
 from tests.support.charts import ChartServer
@@ -48,3 +50,14 @@ async def test_a_kubeconfig_that_is_there_and_leads_nowhere_keeps_the_release(
     await flux.delete(API, RELEASE, "app")
     await flux.run(patience=1)
     assert "no key" in message(await the_release(flux))
+
+
+async def test_a_namespace_takes_its_releases_along(flux: Flux, repository: ChartServer) -> None:
+    """No event can be written there any more."""
+    await _released(flux)
+    await flux.cluster.delete(await flux.cluster.resource("v1", "Namespace"), flux.namespace)
+    async with asyncio.timeout(20.0):
+        while (found := await flux.get(API, RELEASE, "app")) is not None:
+            if "deletionTimestamp" in found["metadata"]:
+                await flux.run(patience=1)
+            await asyncio.sleep(0.2)
