@@ -6,6 +6,9 @@ ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.helm import actions, book
@@ -15,6 +18,7 @@ from fluxless.helm.objects import note_objects
 from fluxless.helm.records import after_an_action, mark_failed, read_records
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.state import Action, been_tested, previous
+from fluxless.helm.values import digest
 from fluxless.reconcile.errors import Transient
 from fluxless.reconcile.events import Event
 from fluxless.reconcile.status import FORCE_ANNOTATION
@@ -36,7 +40,7 @@ async def act(run: HelmReleaseRun, action: Action) -> None:
         await mark_failed(run, last, f"Release unlocked from stale '{last.status}' state")
         observe(run, last.version, run.memory.action)
         text = f"Unlocked Helm release {named(last)} in {last.status} state"
-        run.tell(Event("Warning", "PendingRelease", text, run.revisions))
+        run.tell(Event("Warning", "PendingRelease", text, book.about(run.history[0])))
         return
     limit = format_duration(run.timeout(action.value))
     run.progress(f"Running '{action.value}' action with timeout of {limit}")
@@ -83,7 +87,7 @@ async def _test(run: HelmReleaseRun) -> None:
         )
         text = f"Helm test succeeded for {where}: {completed}"
         run.status.mark(TESTED, "True", "TestSucceeded", text)
-        run.tell(Event("Normal", "TestSucceeded", text, run.revisions))
+        run.tell(Event("Normal", "TestSucceeded", text, book.about(entry)))
         return
     text = f"Helm test failed for {where}: {problem.failures[0].message}{await of_hooks(run, last)}"
     run.status.mark(TESTED, "False", "TestFailed", text)
@@ -91,7 +95,7 @@ async def _test(run: HelmReleaseRun) -> None:
     book.count(run, *counted)
     if not been_tested(run.history[0]):  # helm has not come as far as that
         raise Transient("TestFailed", Failure(FailureClass.HEALTH, text, str(run.ref)))
-    run.tell(Event("Warning", "TestFailed", text, run.revisions))
+    run.tell(Event("Warning", "TestFailed", text, book.about(entry)))
 
 
 async def _run(run: HelmReleaseRun, action: Action) -> None:
@@ -125,7 +129,7 @@ async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
         gone = {**entry, "status": "uninstalling", "action": "uninstall-remediation"}
         run.status.set(history=[gone] if entry else None, inventory=None)
         run.status.mark(REMEDIATED, "True", "UninstallSucceeded", text)
-        run.tell(Event("Normal", "UninstallSucceeded", text, run.revisions))
+        run.tell(Event("Normal", "UninstallSucceeded", text, book.about(entry)))
         return
     target = previous(run.history, ignore_tests=run.ignores_test_failures) if action is Action.ROLLBACK else None
     last = run.records[0]
@@ -134,7 +138,7 @@ async def _succeeded(run: HelmReleaseRun, action: Action) -> None:
         await note_objects(run, last)
         text = f"Helm rollback to previous release {full(target)} with chart {chart(target)} succeeded"
         run.status.mark(REMEDIATED, "True", "RollbackSucceeded", text)
-        run.tell(Event("Normal", "RollbackSucceeded", text, run.revisions))
+        run.tell(Event("Normal", "RollbackSucceeded", text, _back_to(run, target)))
         return
     run.memory.since = run.services.clock()
 
@@ -152,7 +156,8 @@ async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before:
         text = f"Helm {action.value} failed for release {run.namespace}/{run.release_name}: {words}"
         book.count(run, "failures")
         run.status.mark(REMEDIATED, "False", f"{WORD[action]}Failed", text)
-        raise Transient(f"{WORD[action]}Failed", Failure(FailureClass.BUILD, text, str(run.ref)), event=True)
+        run.tell(Event("Warning", f"{WORD[action]}Failed", text, _undone(run, action)))
+        raise Transient(f"{WORD[action]}Failed", Failure(FailureClass.BUILD, text, str(run.ref)), event=False)
     text = failed_text(run, action, words)
     book.tell_of_retry(run)
     if last is None or last.version == before:  # nothing was recorded, so nothing has to be undone
@@ -161,3 +166,15 @@ async def _failed(run: HelmReleaseRun, action: Action, problem: Problem, before:
         raise Transient(f"{WORD[action]}Failed", Failure(FailureClass.BUILD, text, str(run.ref)))
     book.count_failure(run, action, last.version, text)
     await note_objects(run, last)
+
+
+def _undone(run: HelmReleaseRun, action: Action) -> dict[str, str]:
+    """What an event of a remediation that failed carries: of the release to be removed, or to be gone back to."""
+    if action is Action.UNINSTALL:
+        return book.about(run.history[0] if run.history else {})
+    return _back_to(run, previous(run.history, ignore_tests=run.ignores_test_failures) or {})
+
+
+def _back_to(run: HelmReleaseRun, target: Mapping[str, Any]) -> dict[str, str]:
+    """The same of a rollback; the values are those that it leaves (HR-54)."""
+    return book.about(target) | {"token": digest(run.values)}

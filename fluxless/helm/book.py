@@ -7,9 +7,11 @@ from typing import Any
 
 from fluxless.api.duration import format_duration
 from fluxless.api.failure import Failure, FailureClass
+from fluxless.go_yaml import text_of
 from fluxless.helm.release import DEPLOYED, Release
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.helm.state import Action, retry_interval
+from fluxless.helm.values import digest
 from fluxless.reconcile.errors import Ended, Transient
 from fluxless.reconcile.events import Event
 
@@ -20,6 +22,8 @@ WORD = {
     Action.ROLLBACK: "Rollback",
     Action.UNINSTALL: "Uninstall",
 }
+ABOUT = {"revision": "chartVersion", "token": "configDigest", "app-version": "appVersion", "oci-digest": "ociDigest"}
+"""What events carry, by the field of a snapshot."""
 
 
 def observe(run: HelmReleaseRun, version: int, action: str) -> None:
@@ -45,13 +49,26 @@ def _did(record: Release, known: Mapping[str, Any], version: int, action: str) -
     return action if action == "rollback" and changed else str(known.get("action") or "")
 
 
+def about(snapshot: Mapping[str, Any]) -> dict[str, str]:
+    """What an event about a release of `status.history` carries; what is unknown is empty (HR-54)."""
+    return {name: str(snapshot.get(field) or "") for name, field in ABOUT.items()}
+
+
+def about_attempt(run: HelmReleaseRun) -> dict[str, str]:
+    """What an event about a release carries that may not have come to be; nothing before there is a chart (HR-54)."""
+    if run.chart is None:
+        return {}
+    app, token = text_of(run.chart.metadata.get("appVersion")), digest(run.values)
+    return {"revision": run.revision, "token": token, "app-version": app, "oci-digest": run.oci_digest}
+
+
 def count_failure(run: HelmReleaseRun, action: Action, version: int, text: str) -> None:
     """A failure of which Helm has a record (HR-64)."""
     count(run, "failures", f"{action.value}Failures")
     observe(run, version, action.value)
     run.status.unmark(REMEDIATED)
     run.status.mark(RELEASED, "False", f"{WORD[action]}Failed", text)
-    run.tell(Event("Warning", f"{WORD[action]}Failed", text, run.revisions))
+    run.tell(Event("Warning", f"{WORD[action]}Failed", text, about_attempt(run)))
 
 
 def count(run: HelmReleaseRun, *fields: str) -> None:

@@ -21,7 +21,7 @@ from fluxless.apply.objects import KubeObject, Manifest, identify, object_id, ve
 from fluxless.apply.order import sort_key
 from fluxless.apply.owner import HELM_GROUP, hands_off
 from fluxless.apply.record import Entry
-from fluxless.helm.book import full
+from fluxless.helm.book import about, full
 from fluxless.helm.objects import objects_of, record_of
 from fluxless.helm.records import read_records
 from fluxless.helm.release import Release
@@ -135,7 +135,7 @@ def _tell(run: HelmReleaseRun, found: Sequence[Found]) -> None:
     known = run.status.condition(CONDITION) or {}
     run.status.mark(CONDITION, "True", "DriftDetected", text)
     if known.get("message") != text:
-        run.tell(Event("Warning", "DriftDetected", text, run.revisions))
+        run.tell(Event("Warning", "DriftDetected", text, about(run.history[0])))
 
 
 async def _correct(run: HelmReleaseRun, found: Sequence[Found]) -> None:
@@ -166,7 +166,7 @@ async def _correct(run: HelmReleaseRun, found: Sequence[Found]) -> None:
         raise Transient("DriftCorrectionFailed", Failure(FailureClass.VALIDATION, text, str(run.ref), next_step=step))
     _mark_none(run)
     text = f"Cluster state of release {release} has been corrected:\n" + "\n".join(done)
-    run.tell(Event("Normal", "DriftCorrected", text, run.revisions))
+    run.tell(Event("Normal", "DriftCorrected", text, about(run.history[0])))
 
 
 def _as_sent(obj: KubeObject, last: Release, run: HelmReleaseRun) -> KubeObject:

@@ -10,7 +10,7 @@ from fluxless.api.failure import Failure, FailureClass
 from fluxless.apply.health import Look, Target
 from fluxless.apply.objects import KubeObject, group_of
 from fluxless.apply.states import Status, ready
-from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, chart, count_failure, failed_text, full
+from fluxless.helm.book import RELEASED, REMEDIATED, TESTED, WORD, about, chart, count_failure, failed_text, full
 from fluxless.helm.explain import of_objects
 from fluxless.helm.objects import inventory_of, note_objects
 from fluxless.helm.post import observed
@@ -93,7 +93,7 @@ async def _healthy(run: HelmReleaseRun, action: Action) -> None:
     run.status.set(**observed(run.spec))
     if retry_interval(run.spec, run.status.fields) is not None:  # failures mean nothing beyond the retry (HR-19)
         run.status.set(failures=None, installFailures=None, upgradeFailures=None)
-    run.tell(Event("Normal", f"{WORD[action]}Succeeded", text, run.revisions))
+    run.tell(Event("Normal", f"{WORD[action]}Succeeded", text, about(entry)))
     if run.action_spec("test").get("enable"):
         text = f"Helm release {full(entry)} with chart {chart(entry)} is awaiting tests"
         run.status.mark(TESTED, "Unknown", "AwaitingTests", text)

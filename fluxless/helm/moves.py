@@ -8,7 +8,7 @@ from typing import Any
 from fluxless.apply.inventory import read
 from fluxless.apply.objects import parse_id
 from fluxless.helm import actions
-from fluxless.helm.book import chart, full
+from fluxless.helm.book import about, chart, full
 from fluxless.helm.run import HelmReleaseRun
 from fluxless.reconcile.events import Event
 
@@ -39,7 +39,7 @@ async def uninstall_known(run: HelmReleaseRun) -> None:
     records = str(run.status.fields.get("storageNamespace") or run.storage_namespace)
     await actions.uninstall(run, last["name"], last["namespace"], records)
     text = f"Helm uninstall succeeded for release {full(last)} with chart {chart(last)}"
-    run.tell(Event("Normal", "UninstallSucceeded", text, run.revisions))
+    run.tell(Event("Normal", "UninstallSucceeded", text, about(last)))
 
 
 def tell_of_left(run: HelmReleaseRun, gone: str) -> None:
@@ -48,7 +48,7 @@ def tell_of_left(run: HelmReleaseRun, gone: str) -> None:
     left = "\n".join(parse_id(id_).subject for id_ in inventory)
     log.warning("cluster=%s object=%s leaves release %s behind: %s", run.cluster.name, run.ref, full(last), gone)
     text = f"unable to uninstall Helm release {full(last)}: {gone}\n{left}"
-    run.tell(Event("Warning", "UninstallFailed", text, run.revisions))
+    run.tell(Event("Warning", "UninstallFailed", text, about(last)))
 
 
 def _known(run: HelmReleaseRun) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Waiting for objects to become ready is no part of an action: the step ends, and 
 
 from __future__ import annotations
 
-from fluxless.helm.book import summary
+from fluxless.helm.book import about, about_attempt, summary
 from fluxless.helm.compose import compose_values
 from fluxless.helm.drift import check_drift
 from fluxless.helm.moves import tell_of_left, uninstall_known
@@ -63,8 +63,8 @@ class HelmReleaseController:
         return retry_interval(run.spec, run.status.fields)
 
     def event_metadata(self, run: HelmReleaseRun) -> dict[str, str]:
-        """The chart's version, for its events (HR-54)."""
-        return run.revisions
+        """What is to be released, which is what is there where nothing is to be done (HR-54)."""
+        return about(run.history[0]) if run.settled else about_attempt(run)
 
 
 async def check_dependencies(run: HelmReleaseRun) -> None:

@@ -163,11 +163,6 @@ class HelmReleaseRun(TargetRun):
         return bool(token) and token == notes.get(RECONCILE_ANNOTATION) and token != self.status.fields.get(handled)
 
     @property
-    def revisions(self) -> dict[str, str]:
-        """HR-54."""
-        return {"revision": self.revision}
-
-    @property
     def memory(self) -> Memory:
         """What is kept between steps."""
         return self.remembered.memory

@@ -122,7 +122,7 @@ async def _adopt(run: HelmReleaseRun) -> None:
     await run.keep()
     text = f"Helm release {named(last)} is adopted as it is"
     run.status.mark(RELEASED, "True", "UpgradeSucceeded", text)
-    run.tell(Event("Normal", "UpgradeSucceeded", text, run.revisions))
+    run.tell(Event("Normal", "UpgradeSucceeded", text, book.about(run.history[0])))
 
 
 async def _awaited(run: HelmReleaseRun, last: Release) -> bool:

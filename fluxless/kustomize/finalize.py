@@ -24,6 +24,7 @@ POLL = 2.0
 
 async def finalize(run: KustomizationRun) -> Outcome:
     """Delete what the policy says and wait if it says so; GONE releases the object. Raises `Problem`."""
+    run.revision = str((run.obj.get("status") or {}).get("lastAppliedRevision") or "")
     await run.remembered.recall()
     inventory = union(run.old_inventory, run.memory.applied.pending)
     deletes = _deletes(run) and bool(inventory)

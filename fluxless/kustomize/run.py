@@ -93,7 +93,9 @@ class KustomizationRun(TargetRun):
 
     @property
     def origin_revision(self) -> str | None:
-        """The revision behind that of an OCI artifact (CM-26)."""
+        """The revision behind that of an OCI artifact (CM-26); of a deleted object, that of what it has applied."""
+        if self.deleting:
+            return (self.obj.get("status") or {}).get("lastAppliedOriginRevision")
         return (self.artifact.get("metadata") or {}).get("org.opencontainers.image.revision")
 
     @property

@@ -210,6 +210,12 @@ async def test_the_revision_behind_that_of_the_artifact_is_told(flux: Flux, repo
     key = "kustomize.toolkit.fluxcd.io/originRevision"
     annotations = [event["metadata"].get("annotations") or {} for event in await flux.events("app")]
     assert [found[key] for found in annotations if key in found] == ["main@sha1:1"]
+    await flux.delete(KUSTOMIZE, "Kustomization", "app")
+    await flux.run()
+    pruned = [event for event in await flux.events("app") if event["message"].endswith("deleted")]
+    carried = {"originRevision": "main@sha1:1", "revision": "latest@sha256:1"}
+    names = {f"kustomize.toolkit.fluxcd.io/{name}": value for name, value in carried.items()}
+    assert [event["metadata"]["annotations"] for event in pruned] == [names]
 
 
 async def test_a_kustomization_may_bring_a_crd_and_an_object_of_it(flux: Flux, repo: Repo) -> None:
