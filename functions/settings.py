@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from fluxless.api.failure import Failure, FailureClass, Problem
 
-PREFIX = "FLUXLESS_"
-
 
 def listed(text: str) -> list[str]:
     """The entries of a list with commas between."""
