@@ -29,7 +29,7 @@ from fluxless.reconcile.survey import Survey
 from fluxless.reconcile.target import TargetRun
 
 DEFAULT_TIMEOUT = 300.0
-"""Seconds (HR-6)."""
+"""Seconds for each wait of an action, where the spec says nothing (HR-6)."""
 LONGEST_NAME = 53
 MANAGER = "helm-controller"
 """Flux's field manager."""
@@ -117,17 +117,19 @@ class HelmReleaseRun(TargetRun):
 
     @property
     def namespace(self) -> str:
-        """Of the release (HR-8)."""
+        """The namespace that the release is installed into (HR-8)."""
         return str(self.spec.get("targetNamespace") or self.ref.namespace)
 
     @property
     def storage_namespace(self) -> str:
-        """Of Helm's records (HR-8)."""
+        """The namespace in which Helm keeps its records of the release (HR-8)."""
         return str(self.spec.get("storageNamespace") or self.ref.namespace)
 
     @property
     def release_name(self) -> str:
-        """HR-7."""
+        """The name that Helm knows the release by: given, or made of target namespace and object, and cut where it is
+        too long for a label (HR-7).
+        """
         if name := self.spec.get("releaseName"):
             return str(name)
         target = self.spec.get("targetNamespace")
@@ -138,7 +140,7 @@ class HelmReleaseRun(TargetRun):
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks (HR-6)."""
+        """Seconds from one look at a release that is in order to the next (HR-6)."""
         return seconds(self.spec, "interval", 300.0)
 
     def action_spec(self, action: str) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fluxless.kustomize.decryption import Decryption
 
 SHORTEST_TIMEOUT = 30.0
-"""Seconds; KC-3."""
+"""Seconds; a spec that allows less gets as many (KC-3)."""
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class KustomizationRun(TargetRun):
 
     @property
     def interval(self) -> float:
-        """Seconds between drift checks (KC-1)."""
+        """Seconds from one look at objects that are in order to the next (KC-1)."""
         return seconds(self.spec, "interval", 600.0)
 
     @property
