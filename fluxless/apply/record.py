@@ -54,6 +54,11 @@ class AppliedRecord:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     pending: Inventory = field(default_factory=dict)
 
+    @property
+    def inventory(self) -> Inventory:
+        """What was applied, in the order of that."""
+        return {id_: entry.version for id_, entry in self.entries.items()}
+
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
         return {

@@ -127,7 +127,7 @@ async def _adopt(run: HelmReleaseRun) -> None:
 
 async def _awaited(run: HelmReleaseRun, last: Release) -> bool:
     """Whether it was a release whose objects are awaited. Raises `Waiting` while they are not ready."""
-    _of_a_worker_that_died(run, last)
+    await _of_a_worker_that_died(run, last)
     if not run.memory.awaits(last.version) or last.status != DEPLOYED:
         return False
     if determine(last, run.wanted, run.history).state is State.OUT_OF_SYNC:
@@ -137,18 +137,19 @@ async def _awaited(run: HelmReleaseRun, last: Release) -> bool:
     return True
 
 
-def _of_a_worker_that_died(run: HelmReleaseRun, last: Release) -> None:
-    """He had begun it, and Helm has brought it to its end: it is ours as if he had noted that."""
-    if run.memory.made != last.version:
+async def _of_a_worker_that_died(run: HelmReleaseRun, last: Release) -> None:
+    """It had begun the action, and Helm has brought that to its end: it is ours as if the status said so."""
+    if run.memory.made != last.version or last.status not in {DEPLOYED, FAILED}:
         return
     if run.history and run.history[0]["version"] == last.version:
         return
     if last.status == DEPLOYED:
         observe(run, last.version, run.memory.action)
-    elif last.status == FAILED:
+    else:
         action = Action(run.memory.action)
         run.memory.over = True
         book.count_failure(run, action, last.version, failed_text(run, action, last.description))
+    await note_objects(run, last)
 
 
 def _next_step(run: HelmReleaseRun) -> Waiting:

@@ -15,7 +15,7 @@ from fluxless.api.failure import Failure, FailureClass, Problem
 from fluxless.apply.applier import WRITTEN, apply_set
 from fluxless.apply.drift import Drift, drifted
 from fluxless.apply.ignore import Rule
-from fluxless.apply.inventory import Inventory, union
+from fluxless.apply.inventory import Inventory, union, write
 from fluxless.apply.normalise import normalise
 from fluxless.apply.objects import parse_id
 from fluxless.apply.stage import StageProblem
@@ -97,9 +97,13 @@ async def recall(run: KustomizationRun) -> None:
 
 
 async def detect_drift(run: KustomizationRun) -> None:
-    """When the inputs are those of the last apply, look for objects that somebody else has changed."""
+    """When the inputs are those of the last apply, look for objects that somebody else has changed. The status of that
+    apply is written after its memory, and may have been lost between the two: so the inventory is what was applied.
+    """
     record = run.memory.applied
     if record.inputs == run.inputs and not record.pending and not run.memory.floating:
+        if run.old_inventory != record.inventory:
+            run.status.set(inventory=write(record.inventory))
         wait = bool(run.spec.get("wait") or run.spec.get("healthChecks"))
         awaited = run.memory.checking_since is not None
         run.drifted = await drifted(run.census, record, status=wait, awaited=awaited)

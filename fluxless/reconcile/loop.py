@@ -5,6 +5,7 @@ conditions, events and the time of the next look (CM-1, CM-3, CM-4, CM-6, CM-28)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -63,12 +64,13 @@ class Controller(Protocol[R_contra]):
 
 async def step(controller: Controller[AnyRun], run: AnyRun) -> Outcome:
     """Work on one object, then write its status and events. Raises nothing but cancellation."""
-    ticker = asyncio.create_task(_tick(run))
+    over = asyncio.Event()
+    ticker = asyncio.create_task(_tick(run, over))
     try:
         outcome = await _attempt(controller, run)
     finally:
-        ticker.cancel()
-        await asyncio.gather(ticker, return_exceptions=True)
+        over.set()
+        await ticker  # a write that is under way comes to its end: the API server would take it after the last one
     return await _write(run, outcome)
 
 
@@ -160,16 +162,17 @@ def _failed(controller: Controller[AnyRun], run: AnyRun, problem: Problem) -> Ou
     return Outcome(State.RETRY, controller.retry_after(run), ended.reason, run.revision)
 
 
-async def _tick(run: Run) -> None:
-    """Write progress once a step lasts over a second or so, then now and then."""
+async def _tick(run: Run, over: asyncio.Event) -> None:
+    """Write progress once a step lasts over a second or so, then now and then, until it is over."""
     pause = run.services.settings.progress_after
     while True:
-        await asyncio.sleep(pause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await over.wait()
+                return
         pause = PROGRESS_EVERY
-        try:
+        with contextlib.suppress(ApiProblem):  # the final write tells what is wrong
             await run.write_status()
-        except ApiProblem:
-            continue  # the final write tells what is wrong
 
 
 async def _write(run: Run, outcome: Outcome) -> Outcome:
