@@ -15,7 +15,7 @@ from typing import Any
 
 from fluxless import loop_lag
 from fluxless.api.failure import Problem
-from fluxless.api.kinds import KINDS
+from fluxless.api.kinds import KINDS, SOURCE_KINDS
 from fluxless.apply.fields import managers_to_take_over
 from fluxless.artifacts.store import PreconditionFailed
 from fluxless.auth.identity import of_sources
@@ -132,6 +132,8 @@ class Engine:
                 await self._tell_away(name, document, schedule, etag)
                 raise
             now, schedule.away = self.services.clock(), None
+            if before is not None and before.left_alone:  # who had news meanwhile tries again in minutes only
+                schedule.look_again(SOURCE_KINDS, now)
             plan = plans.make(taken.world, schedule, frozenset(in_flight), now, self._namer(taken))
             if plan.batches:
                 schedule.turn, schedule.handed = turn, list(plan.batches)

@@ -6,6 +6,7 @@ Losing it makes every object due once, which is safe: steps find out for themsel
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -107,6 +108,12 @@ class Schedule:
         if turn is None or self.turn is None or turn.begun != self.turn.begun or turn.number > self.turn.number:
             return None
         return self.handed if turn == self.turn else []
+
+    def look_again(self, kinds: Collection[str], now: float) -> None:
+        """Let the next look at objects of these kinds come at once, where one is to come at all."""
+        for ref, entry in self.entries.items():
+            if ref.kind in kinds and entry.next is not None:
+                entry.next = min(entry.next, now)
 
     def batch(self, batch: str) -> list[Ref]:
         """The objects of a batch in a fixed order: outcomes come back in it, without names."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fluxless.api.kinds import SOURCE_KINDS
 from fluxless.engine import plan as plans
 from fluxless.engine.plan import HOLD, NEAR, UNSEEN, Plan
 from fluxless.engine.schedule import Schedule
@@ -63,6 +64,14 @@ def test_nothing_is_due_before_the_interval_and_everything_after() -> None:
     clock.run(found)
     assert clock.started(found, T + 599) == []
     assert clock.started(found, T + 600) == ["G/repo", "K/a"]
+
+
+def test_sources_are_looked_at_when_their_cluster_answers_again() -> None:
+    """What was told while it was away is tried again after minutes only."""
+    clock, found = Clockwork(), world(source(), kustomization("a"))
+    clock.run(found)
+    clock.schedule.look_again(SOURCE_KINDS, T + 20)
+    assert clock.started(found, T + 20) == ["G/repo"]
 
 
 def test_a_new_generation_is_due_at_once() -> None:
