@@ -9,6 +9,7 @@ import random
 import time
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ async def test_a_chain_runs_in_order_and_each_link_once(hosted: Hosted, user: Fl
 
 
 @pytest.mark.timeout(120 + KILLS * 90)
-async def test_a_killed_host_is_made_up_for(hosted: Hosted, user: Flux, pushed: Repo) -> None:
+async def test_a_killed_host_is_made_up_for(program: str, hosted: Hosted, user: Flux, pushed: Repo) -> None:
     """At random moments between a push and its end; what was in hand is seen again after a minute."""
     commit = _commit(pushed, "first")
     await _chain(user, pushed)
@@ -107,9 +108,9 @@ async def test_a_killed_host_is_made_up_for(hosted: Hosted, user: Flux, pushed: 
         links = random.randrange(LINKS)
         await until(partial(_applied, user, commit, links), f"{links} links", 60)
         await asyncio.sleep(random.uniform(0.0, undisturbed / LINKS))
-        _kill(hosted)
+        _kill(hosted, program)
         killed = time.monotonic()
-        await hosted.start()
+        await hosted.start("--durable-host", program)
         await until(partial(_applied, user, commit), f"commit {kill}", GOES_ON + undisturbed)
         print(f"killed after {links} of {LINKS} links: all applied {time.monotonic() - killed:.1f} s later")
         values = [await user.value(f"{name}-{link}") for link in range(LINKS) for name in ("a", "b")]
@@ -117,10 +118,10 @@ async def test_a_killed_host_is_made_up_for(hosted: Hosted, user: Flux, pushed: 
     _assert_one_at_a_time(await _runs(hosted, user))
 
 
-def _kill(hosted: Hosted) -> None:
+def _kill(hosted: Hosted, program: str) -> None:
     """The whole instance; the engine first, so that it has no time to see its worker die."""
     host = processes.running(hosted.env.folder, "host")
     assert host is not None
-    for child in host.children():
-        child.kill()
+    (engine,) = (child for child in host.children() if child.exe() == str(Path(program).resolve()))
+    engine.kill()
     hosted.kill()
