@@ -3,7 +3,7 @@ have left on it. Blocking.
 
 Flex Consumption documents 0.8 GB of temporary storage for all workers of an instance, less than what a few objects may
 each take by their own bounds. So nothing here is a constant, and nobody is promised room: whoever writes much asks what
-is free as he goes, and ends with an error that names what it was, before the disk is full for everybody.
+is free as it goes, and ends with an error that names what it was, before the disk is full for everybody.
 """
 
 from __future__ import annotations

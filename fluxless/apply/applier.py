@@ -70,13 +70,12 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an apply came to. `inventory` is in order of application; `live` holds the API server's answers by id.
+    """What an apply came to. `live` holds the API server's answers by id.
 
     `drifted` names what others had changed, whether it was set right or left as it is.
     """
 
     changes: tuple[Change, ...] = ()
-    inventory: Inventory = field(default_factory=dict)
     live: Mapping[str, KubeObject] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
     record: AppliedRecord = field(default_factory=AppliedRecord)
@@ -223,7 +222,6 @@ def _applied(census: Census, items: list[Item], owner: Owner, previous: AppliedR
     said = owner_labels(items[0].object) if items else (owner.name, owner.namespace)
     return Applied(
         changes=tuple(Change(identify(item.object).subject, item.action) for item in items),
-        inventory={item.id: version_of(item.object["apiVersion"]) for item in items},
         live={item.id: item.live for item in items if item.live is not None},
         skipped=frozenset(item.id for item in items if item.action == "skipped"),
         record=AppliedRecord(owner=said, entries=entries),

@@ -23,7 +23,7 @@ async def prune(run: KustomizationRun) -> None:
     """Delete what is no longer wanted (KC-91), write the inventory. Ready=False PruneFailed; survivors stay in it."""
     if run.applied is None:
         return
-    wanted = run.applied.inventory
+    wanted = run.applied.record.inventory
     dropped = stale(union(run.old_inventory, run.memory.applied.pending), wanted) if run.spec.get("prune") else {}
     taken = await moved(run, dropped)
     run.moving = bool(taken)
